@@ -1,0 +1,132 @@
+//! One comparison of numbers we computed with numbers upstream computed.
+//!
+//! Owns the measures and what passes. Knows numbers only. Always: a comparison of different
+//! lengths and a difference that is not a number fail.
+
+use serde::Serialize;
+
+/// The outcome of one comparison.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stage {
+    /// What was compared.
+    pub name: String,
+    /// Largest absolute difference, in the unit of what was compared.
+    pub max_abs: f64,
+    /// `max_abs` relative to the largest wanted magnitude; `max_abs` itself when all are 0.
+    pub max_rel: f64,
+    /// Mean absolute difference, where the tolerance is one of the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<f64>,
+    /// 99th percentile of the absolute difference, where the tolerance names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99: Option<f64>,
+    /// Whether the tolerance holds.
+    pub pass: bool,
+}
+
+/// What a comparison must keep to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Tolerance {
+    /// Every number is the wanted one.
+    Exact,
+    /// Bound of the largest absolute difference.
+    Absolute(f64),
+    /// Bound of the largest absolute difference relative to the largest wanted magnitude.
+    Relative(f64),
+    /// Bounds, both exclusive, of the mean and the 99th percentile of the absolute difference.
+    Spread { mean: f64, p99: f64 },
+}
+
+impl Stage {
+    /// Compares `got` with `want`, number by number.
+    pub(crate) fn compare(
+        name: &str,
+        got: impl IntoIterator<Item = f64>,
+        want: impl IntoIterator<Item = f64>,
+        tolerance: Tolerance,
+    ) -> Self {
+        let (got, want): (Vec<f64>, Vec<f64>) =
+            (got.into_iter().collect(), want.into_iter().collect());
+        if got.len() != want.len() || want.is_empty() {
+            return Self::failed(name);
+        }
+        let mut differences: Vec<f64> = got.iter().zip(&want).map(difference).collect();
+        differences.sort_by(f64::total_cmp);
+        let count = differences.len();
+        let max_abs = differences[count - 1];
+        let largest = want.iter().fold(0f64, |max, v| max.max(v.abs()));
+        let max_rel = if largest > 0.0 { max_abs / largest } else { max_abs };
+        let mean = differences.iter().sum::<f64>() / count as f64;
+        // The smallest difference that at least 99 % do not exceed.
+        let p99 = differences[(count * 99).div_ceil(100) - 1];
+        let pass = match tolerance {
+            Tolerance::Exact => max_abs == 0.0,
+            Tolerance::Absolute(bound) => max_abs <= bound,
+            Tolerance::Relative(bound) => max_rel <= bound,
+            Tolerance::Spread { mean: m, p99: p } => mean < m && p99 < p,
+        };
+        let spread = matches!(tolerance, Tolerance::Spread { .. });
+        Self {
+            name: name.to_owned(),
+            max_abs,
+            max_rel,
+            mean: spread.then_some(mean),
+            p99: spread.then_some(p99),
+            pass,
+        }
+    }
+
+    /// A comparison that could not be made because the shapes differ.
+    pub(crate) fn failed(name: &str) -> Self {
+        let name = name.to_owned();
+        Self { name, max_abs: f64::MAX, max_rel: f64::MAX, mean: None, p99: None, pass: false }
+    }
+}
+
+/// |got − want|; the largest number when that is not finite, since JSON has no infinity.
+fn difference((got, want): (&f64, &f64)) -> f64 {
+    let difference = (got - want).abs();
+    if difference.is_finite() { difference } else { f64::MAX }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(got: &[f64], want: &[f64], tolerance: Tolerance) -> bool {
+        Stage::compare("s", got.to_vec(), want.to_vec(), tolerance).pass
+    }
+
+    #[test]
+    fn only_numbers_within_the_tolerance_pass() {
+        let spread = Tolerance::Spread { mean: 0.1, p99: 0.5 };
+        assert!(passes(&[1.0, 2.0], &[1.0, 2.0], Tolerance::Exact));
+        assert!(!passes(&[1.0, 2.0], &[1.0, 2.0 + 1e-12], Tolerance::Exact));
+        assert!(passes(&[1.0], &[1.5], Tolerance::Absolute(0.5)));
+        assert!(!passes(&[1.0], &[1.6], Tolerance::Absolute(0.5)));
+        assert!(passes(&[99.0, 0.0], &[100.0, 0.5], Tolerance::Relative(0.01)));
+        assert!(!passes(&[98.0, 0.0], &[100.0, 0.0], Tolerance::Relative(0.01)));
+        assert!(passes(&[0.0; 8], &[0.05; 8], spread));
+        assert!(!passes(&[0.0; 8], &[0.2; 8], spread));
+    }
+
+    #[test]
+    fn one_in_a_hundred_may_be_far_off_but_not_two() {
+        let tolerance = Tolerance::Spread { mean: 1.0, p99: 0.5 };
+        let mut got = vec![0.0; 100];
+        got[3] = 10.0;
+        assert!(passes(&got, &[0.0; 100], tolerance));
+        got[4] = 10.0;
+        assert!(!passes(&got, &[0.0; 100], tolerance));
+    }
+
+    #[test]
+    fn what_cannot_be_compared_fails() {
+        for tolerance in [Tolerance::Exact, Tolerance::Absolute(1e300)] {
+            assert!(!passes(&[1.0], &[1.0, 2.0], tolerance));
+            assert!(!passes(&[], &[], tolerance));
+            assert!(!passes(&[f64::NAN], &[1.0], tolerance));
+            assert!(!passes(&[f64::INFINITY], &[1.0], tolerance));
+        }
+    }
+}

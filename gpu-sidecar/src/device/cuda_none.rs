@@ -1,0 +1,11 @@
+//! The twin of `cuda.rs` for builds without the feature `cuda`.
+
+use super::Gpu;
+
+/// Whether this build looks for a GPU.
+pub(crate) const BUILT: bool = false;
+
+/// Always the reason why there is none.
+pub(crate) fn first_gpu() -> Result<Gpu, String> {
+    Err("this build has no CUDA support; build with `--features cuda`".to_owned())
+}

@@ -1,0 +1,278 @@
+//! `postern-sidecar`: serves pipelines to the host, or runs one by hand.
+//!
+//! Owns the command line, the log and the signals. Everything else is in the library.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use postern_sidecar::check_case;
+use postern_sidecar::device::{Device, DeviceChoice};
+use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
+use postern_sidecar::registry::Registry;
+use postern_sidecar::server::{Server, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Threads that are still in a kernel when the process ends are not waited for longer.
+const RUNTIME_GRACE: Duration = Duration::from_secs(2);
+/// Two even on one core: a long run must not keep a short one from starting.
+const RUNS_MIN: usize = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  # what the host starts; ends when the host does
+  postern-sidecar serve --socket /run/postern/sidecar.sock --runs /run/postern/runs \\
+      --exit-with-stdin
+
+  # one run by hand; metadata on standard output, progress on standard error
+  postern-sidecar run vision@1 --input video=clip.mp4 --params '{\"every_n\": 5}' --out out
+
+  # the kernels against upstream's own results; exits 0 only when all pass
+  postern-sidecar check-case vision shared/reference/vision/cases
+
+  # what can run here, as JSON
+  postern-sidecar manifest
+";
+
+/// Runs pipelines: models, kernels and media decoders, behind one Unix socket.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// What to log, as `error`, `warn`, `info`, `debug` or `tracing` directives. JSON lines on
+    /// standard error.
+    #[arg(long, global = true, env = "POSTERN_LOG", default_value = "info")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Answers a host on a Unix socket until it is told to stop (SIGTERM, SIGINT).
+    Serve(Serve),
+    /// Compares a model with upstream's results: JSON on standard output, exit 0 when all pass.
+    CheckCase {
+        /// `vision`
+        model: String,
+        /// Folder with a `manifest.json`.
+        dir: PathBuf,
+    },
+    /// Prints the manifests of all pipelines as JSON.
+    Manifest,
+    /// Runs one call by hand.
+    Run(RunOnce),
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    /// Where to listen. The folder must exist; a dead process's socket is replaced. Mode 0600.
+    #[arg(long)]
+    socket: PathBuf,
+    /// The folder of runs: inputs in `<run_id>/in`, outputs in `<run_id>/out`.
+    #[arg(long)]
+    runs: PathBuf,
+    /// How many runs may be in flight; the number of cores, at least 2, by default.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    runs_max: Option<u32>,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    device: DeviceArg,
+    /// Ends when standard input does: the parent keeps a pipe open, however it dies.
+    #[arg(long)]
+    exit_with_stdin: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RunOnce {
+    /// `name@version`
+    pipeline: String,
+    /// A JSON object.
+    #[arg(long, default_value = "{}")]
+    params: String,
+    /// An input blob, as `slot=FILE`. May be given more than once.
+    #[arg(long = "input", value_name = "SLOT=FILE", value_parser = parse_input)]
+    inputs: Vec<(String, PathBuf)>,
+    /// Where the output blobs go; made when it is missing.
+    #[arg(long)]
+    out: PathBuf,
+    /// Where to compute.
+    #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
+    device: DeviceArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DeviceArg {
+    /// A GPU where there is one.
+    Auto,
+    Cpu,
+    /// A GPU, or an error.
+    Cuda,
+}
+
+impl From<DeviceArg> for DeviceChoice {
+    fn from(device: DeviceArg) -> Self {
+        match device {
+            DeviceArg::Auto => Self::Auto,
+            DeviceArg::Cpu => Self::Cpu,
+            DeviceArg::Cuda => Self::Cuda,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    run(Cli::parse()).unwrap_or_else(|error| {
+        // The last word; where nobody reads it there is nothing left to do.
+        let _ = writeln!(io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    start_log(&cli.log)?;
+    match cli.verb {
+        Verb::Serve(options) => serve(options),
+        Verb::CheckCase { model, dir } => check_case(&model, &dir),
+        Verb::Manifest => print_json(&Registry::standard().manifests()),
+        Verb::Run(options) => run_once(options),
+    }
+}
+
+/// JSON lines, panics too: standard error is read by programs.
+fn start_log(directives: &str) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(directives)
+        .with_context(|| format!("--log {directives}"))?;
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let text = panic.payload_as_str();
+        tracing::error!(place, error = text, "panicked");
+    }));
+    Ok(())
+}
+
+fn serve(options: Serve) -> Result<ExitCode> {
+    if !options.runs.is_dir() {
+        bail!("--runs {}: no such folder; make it first", options.runs.display());
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let settings = Settings {
+        socket: options.socket,
+        runs_dir: options.runs,
+        runs_max: options.runs_max.map_or(cores.max(RUNS_MIN), |runs| runs as usize),
+    };
+    let device = Device::find(options.device.into())?;
+    // One thread serves the socket: the work is on others, and a short answer takes no thread hop.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (socket, runs_max) = (settings.socket.display().to_string(), settings.runs_max);
+        let server = Server::bind(settings, Registry::standard(), device.clone())?;
+        let (kind, name, reason) = (device.kind.as_str(), device.name, device.reason);
+        tracing::info!(socket, runs_max, device = kind, name, reason, "sidecar ready");
+        let stop = stop_on_signals()?;
+        let cancel_all = server.canceller();
+        let orphaned = orphaned(options.exit_with_stdin);
+        tokio::select! {
+            () = server.serve(stop) => tracing::info!("sidecar stopped"),
+            () = orphaned => {
+                tracing::info!("sidecar stopped: standard input ended");
+                cancel_all();
+            }
+        }
+        anyhow::Ok(())
+    })?;
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Cancelled by SIGTERM or SIGINT.
+fn stop_on_signals() -> Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let waiting = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopping.cancel();
+    };
+    // Ends with the process; there is nothing to await.
+    drop(tokio::runtime::Handle::current().spawn(waiting));
+    Ok(stop)
+}
+
+/// Ready when standard input has ended; never, unless it is wanted.
+async fn orphaned(wanted: bool) {
+    let ended = CancellationToken::new();
+    if wanted {
+        let ended = ended.clone();
+        // A thread, not a task: a blocked read must not keep the process from ending.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 64];
+            while matches!(io::stdin().read(&mut buffer), Ok(1..)) {}
+            ended.cancel();
+        });
+    }
+    ended.cancelled().await;
+}
+
+fn check_case(model: &str, dir: &Path) -> Result<ExitCode> {
+    let report = check_case::run(model, dir)?;
+    print_json(&report)?;
+    Ok(if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_once(options: RunOnce) -> Result<ExitCode> {
+    let registry = Registry::standard();
+    let entry = registry.get(&options.pipeline).ok_or_else(|| {
+        let known: Vec<String> = registry.manifests().iter().map(|known| known.id()).collect();
+        anyhow!("no pipeline `{}`; there are: {}", options.pipeline, known.join(", "))
+    })?;
+    let inputs = options.inputs.into_iter().map(|(slot, path)| {
+        let path = fs::canonicalize(&path).with_context(|| path.display().to_string())?;
+        let bytes = fs::metadata(&path)?.len();
+        Ok(Input { slot, path, media_type: String::new(), bytes })
+    });
+    let call = Call { params: options.params, inputs: inputs.collect::<Result<_>>()? };
+    call.check_slots(&entry.manifest)?;
+    let device = Arc::new(Device::find(options.device.into())?);
+    let cancel = Arc::new(Cancel::default());
+    let mut context =
+        RunContext::new(device, Arc::clone(&cancel), options.out, Box::new(print_progress));
+    let outcome = entry.pipeline.run(&call, &mut context);
+    // Whatever still listens to the flag ends with the run.
+    cancel.set(Cause::Caller);
+    writeln!(io::stdout(), "{}", outcome?.metadata)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_progress(progress: Progress) {
+    let percent = progress.fraction * 100.0;
+    let Progress { stage, detail, .. } = progress;
+    // Progress is for people; a closed terminal is no reason to stop.
+    let _ = writeln!(io::stderr(), "{percent:5.1} %  {stage}  {detail}");
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse_input(text: &str) -> Result<(String, PathBuf), String> {
+    let (slot, path) = text.split_once('=').ok_or("must be SLOT=FILE")?;
+    Ok((slot.to_owned(), PathBuf::from(path)))
+}

@@ -1,0 +1,4 @@
+//! Every pipeline of this build, a file each. `registry.rs` lists them.
+
+pub mod echo;
+pub mod vision;

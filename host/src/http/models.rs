@@ -1,0 +1,79 @@
+//! `/v1/models`: what can run here, and what is missing for the rest.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, Request, State};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::App;
+use super::front::Context;
+use super::job;
+use super::respond::{Answer, json as json_answer};
+use crate::problem::{self, Problem};
+use crate::sidecar::{Up, wire};
+
+/// `GET /v1/models`.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    request: Request,
+) -> Answer {
+    let (parts, _) = request.into_parts();
+    job::caller(&app, &context, &parts).await?;
+    let up = up(&app)?;
+    let data: Vec<Value> = up.hello.pipelines.iter().map(|pipeline| model(&up, pipeline)).collect();
+    Ok(json_answer(StatusCode::OK, &json!({ "data": data })))
+}
+
+/// `GET /v1/models/{name@version}`.
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Answer {
+    let (parts, _) = request.into_parts();
+    job::caller(&app, &context, &parts).await?;
+    let up = up(&app)?;
+    match up.pipeline(&id) {
+        Some(pipeline) => Ok(json_answer(StatusCode::OK, &model(&up, pipeline))),
+        None => Err(Problem::new(problem::NOT_FOUND, "no model of that name and version")),
+    }
+}
+
+fn up(app: &App) -> Result<Arc<Up>, Problem> {
+    app.jobs.sidecar().up().ok_or_else(|| {
+        Problem::new(problem::SIDECAR_DOWN, "the sidecar is starting; try again soon")
+            .retry_after(std::time::Duration::from_secs(2))
+    })
+}
+
+fn model(up: &Up, pipeline: &wire::PipelineManifest) -> Value {
+    let slots = |slots: &[wire::Slot]| -> Vec<Value> { slots.iter().map(slot).collect() };
+    let schema: Value = serde_json::from_str(&pipeline.params_schema).unwrap_or(Value::Null);
+    json!({
+        "id": format!("{}@{}", pipeline.name, pipeline.version),
+        "name": pipeline.name,
+        "version": pipeline.version,
+        "title": pipeline.title,
+        "state": if pipeline.ready { "ready" } else { "missing" },
+        "missing": pipeline.missing,
+        "license": pipeline.license,
+        "device": up.hello.device.as_ref().map(|device| &device.kind),
+        "memory": { "cpu_bytes": pipeline.memory_cpu_bytes, "gpu_bytes": pipeline.memory_gpu_bytes },
+        "inputs": slots(&pipeline.inputs),
+        "outputs": slots(&pipeline.outputs),
+        "params_schema": schema,
+    })
+}
+
+fn slot(slot: &wire::Slot) -> Value {
+    json!({
+        "name": slot.name,
+        "media_types": slot.media_types,
+        "count_min": slot.count_min,
+        "count_max": slot.count_max,
+        "description": slot.description,
+    })
+}
