@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::engine::{Imports, LoadError, Sandbox};
 use crate::gate::{Gate, GateError};
-use crate::http::App;
+use crate::http::{App, Models};
 use crate::jobs::{self, Jobs};
 use crate::metrics::Metrics;
 use crate::secret::{SecretError, ServerSecret};
@@ -122,6 +122,8 @@ pub async fn office(
 #[derive(Debug)]
 pub struct Host {
     pub app: Arc<App>,
+    /// For what runs beside the gate's own components.
+    pub sandbox: Arc<Sandbox>,
     counters: Arc<Counters>,
     store: Arc<dyn Store>,
     // Held for its `Drop`, which gives the data folder free.
@@ -191,9 +193,10 @@ impl Host {
             metrics,
             server: settings.server,
             limits: settings.limits,
+            models: Models::default(),
         });
         keep(&app, tasks, &counters, &office.store, &tokens);
-        Ok(Self { app, counters, store: office.store, _lock: lock })
+        Ok(Self { app, sandbox, counters, store: office.store, _lock: lock })
     }
 
     /// Writes what is only in memory; after the last request.

@@ -1,9 +1,9 @@
 //! The sandbox: one wasmtime engine, its limits, and the components compiled for it.
 //!
 //! Owns the engine, its epoch ticker and the linker with every host import. Knows how to run a
-//! component, not what any of them is for: the chain is `gate.rs`. Always: a store that trapped, ran
-//! out of time or was cancelled is dropped, never used again (`pool.rs` and `fresh.rs` see to it).
-//! Start at `Sandbox::new`.
+//! component, not what any of them is for: the chain is `gate.rs`. Always: a store that trapped,
+//! ran out of time or was cancelled is dropped, never used again (`pool.rs` and `fresh.rs` see to
+//! it). Start at `Sandbox::new`.
 
 pub mod bindings;
 mod cache;

@@ -1,9 +1,9 @@
 //! The gate: the policy chain and the services behind it, as components.
 //!
 //! Owns the pools of all components and the table of routes that services declared. Knows the order
-//! of the chain, not HTTP framing and not what a service does. Always: nothing is asked of a service
-//! before `auth`, `rate-limit` and `validation` have said yes, in this order; credentials reach
-//! `auth` alone; a component that does not answer refuses. Start at [`Gate::load`].
+//! of the chain, not HTTP framing and not what a service does. Always: nothing is asked of a
+//! service before `auth`, `rate-limit` and `validation` have said yes, in this order; credentials
+//! reach `auth` alone; a component that does not answer refuses. Start at [`Gate::load`].
 
 mod routes;
 
@@ -115,8 +115,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Loads every component of `dir`, asks the services to describe themselves and builds the table
-    /// of routes.
+    /// Loads every component of `dir`, asks the services to describe themselves and builds the
+    /// table of routes.
     ///
     /// # Errors
     /// See [`GateError`]: a gate with a part missing does not open.

@@ -1,9 +1,9 @@
 //! HTTP: the socket, the host's own routes, and the way of a service's request through the gate.
 //!
-//! Owns everything that speaks HTTP. Knows the gate, the jobs and tenancy; nothing knows it. Always:
-//! every answer carries a request id; every failure is a problem with a stable code; a body is read
-//! only after `auth` and `rate-limit` have said yes. `server.rs` has the socket, `front.rs` what
-//! surrounds every request, `service.rs` the way of a service's request. Start at [`router`].
+//! Owns everything that speaks HTTP. Knows the gate, the jobs and tenancy; nothing knows it.
+//! Always: every answer carries a request id; every failure is a problem with a stable code; a body
+//! is read only after `auth` and `rate-limit` have said yes. `server.rs` has the socket, `front.rs`
+//! what surrounds every request, `service.rs` the way of a service's request. Start at [`router`].
 
 mod admin;
 mod body;
@@ -32,6 +32,7 @@ use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::settings;
 use crate::tenancy::{Directory, Tenancy};
+pub use models::Models;
 pub use openapi::document as openapi_document;
 
 /// What the routes work with.
@@ -46,6 +47,7 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     pub server: settings::Server,
     pub limits: settings::Limits,
+    pub models: Models,
 }
 
 /// The peer's address, as a request extension.

@@ -1,9 +1,10 @@
 //! Jobs: every run of a pipeline, from acceptance to its final state.
 //!
 //! Owns the life of a job. Knows the store, the blob plane and the sidecar; not HTTP and not what a
-//! pipeline does. Always: a job is in the store before anyone is told of it; only this module starts,
-//! requeues and finishes jobs; after a restart it goes on with what was accepted. `queue.rs` decides
-//! the order, `attempt.rs` runs one attempt, `view.rs` shows a job. Start at [`Jobs::submit`].
+//! pipeline does. Always: a job is in the store before anyone is told of it; only this module
+//! starts, requeues and finishes jobs; after a restart it goes on with what was accepted.
+//! `queue.rs` decides the order, `attempt.rs` runs one attempt, `view.rs` shows a job. Start at
+//! [`Jobs::submit`].
 
 mod attempt;
 mod queue;

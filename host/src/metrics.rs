@@ -87,6 +87,38 @@ pub struct Metrics {
     sidecar_heartbeat: Gauge<f64, AtomicU64>,
 }
 
+macro_rules! declare {
+    ($($name:literal $field:ident $help:literal;)*) => {
+        /// Names without prefix and suffix, with their help texts.
+        const DECLARED: &[(&str, &str)] = &[$(($name, $help)),*];
+
+        impl Metrics {
+            fn register(&mut self) {
+                $(self.registry.register($name, $help, self.$field.clone());)*
+            }
+        }
+    };
+}
+
+declare! {
+    "http_requests" http_requests "Answers by service and status";
+    "http_seconds" http_seconds "From head to end of answer";
+    "http_in_flight" http_in_flight "Requests being served";
+    "http_body_bytes" http_body_bytes "Bytes of bodies received";
+    "wasm_call_seconds" wasm_seconds "Calls of components";
+    "wasm_instances" wasm_instances "Instances made";
+    "wasm_traps" wasm_traps "Component calls without an answer";
+    "jobs" jobs "Jobs that reached a final state";
+    "jobs_in_state" jobs_in_state "Unfinished jobs";
+    "queue_wait_seconds" queue_seconds "From acceptance to start";
+    "run_seconds" run_seconds "From start to finish";
+    "total_seconds" total_seconds "From acceptance to finish";
+    "admission_rejected" rejected "Refusals by reason";
+    "sidecar_up" sidecar_up "1 while the sidecar answers";
+    "sidecar_restarts" sidecar_restarts "Times it had to be restarted";
+    "sidecar_heartbeat_age_seconds" sidecar_heartbeat "Since the sidecar last answered";
+}
+
 /// Buckets for whole jobs and queues: 5 ms to 10 min.
 fn long() -> Histogram {
     Histogram::new([0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 150.0, 300.0, 600.0])
@@ -135,36 +167,10 @@ impl Metrics {
     }
 
     fn declared(mut self) -> Self {
-        let mut registry = std::mem::take(&mut self.registry);
-        let r = &mut registry;
-        r.register("http_requests", "Answers by service and status", self.http_requests.clone());
-        r.register("http_seconds", "From head to end of answer", self.http_seconds.clone());
-        r.register("http_in_flight", "Requests being served", self.http_in_flight.clone());
-        r.register("http_body_bytes", "Bytes of bodies received", self.http_body_bytes.clone());
-        r.register("wasm_call_seconds", "Calls of components", self.wasm_seconds.clone());
-        r.register("wasm_instances", "Instances made", self.wasm_instances.clone());
-        r.register("wasm_traps", "Component calls without an answer", self.wasm_traps.clone());
-        r.register("jobs", "Jobs that reached a final state", self.jobs.clone());
-        r.register("jobs_in_state", "Unfinished jobs", self.jobs_in_state.clone());
-        r.register("queue_wait_seconds", "From acceptance to start", self.queue_seconds.clone());
-        r.register("run_seconds", "From start to finish", self.run_seconds.clone());
-        r.register("total_seconds", "From acceptance to finish", self.total_seconds.clone());
-        r.register("admission_rejected", "Refusals by reason", self.rejected.clone());
-        r.register("sidecar_up", "1 while the sidecar answers", self.sidecar_up.clone());
-        r.register(
-            "sidecar_restarts",
-            "Times it had to be restarted",
-            self.sidecar_restarts.clone(),
-        );
-        r.register(
-            "sidecar_heartbeat_age_seconds",
-            "Since the sidecar last answered",
-            self.sidecar_heartbeat.clone(),
-        );
+        self.register();
         let build: Family<Build, Gauge<i64, AtomicI64>> = Family::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
-        r.register("build_info", "Always 1; the label says which build", build);
-        self.registry = registry;
+        self.registry.register("build_info", "Always 1; the label says which build", build);
         self
     }
 
@@ -177,16 +183,14 @@ impl Metrics {
         text
     }
 
-    /// Names and help texts only, for the contract file.
+    /// Names and help texts, for the contract file: a family shows itself only once it has a value.
     #[must_use]
     pub fn contract() -> String {
         let mut text = String::new();
-        for line in Self::new().render().lines() {
-            if let Some(rest) = line.strip_prefix("# HELP ") {
-                let _ = writeln!(text, "{rest}");
-            }
+        for (name, help) in DECLARED {
+            let _ = writeln!(text, "postern_{name} {help}");
         }
-        text
+        text + "postern_build_info Always 1; the label says which build\n"
     }
 
     pub(crate) fn wasm_call(&self, component: &str, took: Duration, error: Option<&'static str>) {

@@ -87,7 +87,8 @@ pub(crate) fn request_span(
     trace: &TraceContext,
     remote: bool,
 ) -> tracing::Span {
-    let span = tracing::info_span!("request", method, %request_id, trace_id = %format_args!("{:032x}", trace.trace_id));
+    let trace_id = format_args!("{:032x}", trace.trace_id);
+    let span = tracing::info_span!("request", method, %request_id, trace_id = %trace_id);
     if remote && !span.is_disabled() {
         let context = SpanContext::new(
             TraceId::from_bytes(trace.trace_id.to_be_bytes()),

@@ -46,7 +46,6 @@ impl Client {
     }
 
     /// A request to be completed by the test, with the key as `Bearer`.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         match &self.key {
@@ -100,12 +99,12 @@ impl Client {
         .await
     }
 
-    /// The job once its run has begun on the sidecar, in this attempt.
-    pub async fn job_begun(&self, id: &str, attempt: u32) -> Value {
-        until(&format!("attempt {attempt} of job {id} runs"), async || {
+    /// The job once its run has begun on the sidecar, in an attempt after that one.
+    pub async fn job_begun(&self, id: &str, after: u64) -> Value {
+        until(&format!("job {id} runs after attempt {after}"), async || {
             let job = self.job(id).await;
             assert!(FINAL.iter().all(|state| job["state"] != **state), "it has ended: {job}");
-            let begun = job["attempt"] == attempt && job["progress"]["stage"] != "";
+            let begun = job["attempt"].as_u64() > Some(after) && job["progress"]["stage"] != "";
             (job["state"] == "running" && begun).then_some(job)
         })
         .await
@@ -159,12 +158,19 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
-    /// The JSON of a 200.
+    /// Checks that the answer is a 200 and gives its JSON.
     #[track_caller]
-    #[must_use]
     pub fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text());
         self.json()
+    }
+
+    /// The `result` of a job that succeeded while its request waited.
+    #[track_caller]
+    pub fn result(&self) -> Value {
+        let mut job = self.ok();
+        assert_eq!(job["state"], "succeeded", "{job}");
+        job["result"].take()
     }
 
     /// The job's id of a 202.

@@ -87,8 +87,8 @@ impl Gate {
         let folder = tempfile::Builder::new().prefix("postern-").tempdir().expect("a folder");
         logs::add(&folder.path().join("host.log"));
         let guard = Guard::over(folder.path());
-        let output = Command::new(program("postern")).args(["init", "--data"]);
-        let operator_key = said(output.arg(folder.path().join("data")));
+        let mut init = Command::new(program("postern"));
+        let operator_key = said(init.args(["init", "--data"]).arg(folder.path().join("data")));
         fs::write(folder.path().join("data/postern.toml"), &setup.settings).expect("settings");
         gather_components(folder.path(), setup.fixtures);
         let unlimited = ["--requests", "0", "--in-flight", "0", "--quota-per-day", "0"];

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use bytes::Bytes;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
-/// A PNG with a bright square on a textured ground; the square stands `shift` pixels to the right.
+/// A PNG with a bright square on a textured ground; all stands `shift` pixels further right.
 ///
 /// # Panics
 /// Never for sides that memory can hold.
@@ -14,7 +14,7 @@ pub fn square(width: u32, height: u32, shift: u32) -> Bytes {
     let picture = RgbImage::from_fn(width, height, |x, y| {
         let inside = (20 + shift..60 + shift).contains(&x) && (20..60).contains(&y);
         // Texture, because motion of a flat area cannot be seen.
-        let texture = u8::try_from((x.wrapping_sub(shift) * 7 + y * 13) % 32).expect("below 32");
+        let texture = u8::try_from(((x + width - shift) * 7 + y * 13) % 32).expect("below 32");
         let gray = if inside { 220 - texture } else { 40 + texture };
         Rgb([gray, gray, gray])
     });

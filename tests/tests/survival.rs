@@ -4,11 +4,12 @@ use std::fs;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use postern_tests::client::{Client, file};
+use postern_tests::client::{Client, file, send};
 use postern_tests::clip::MOVING;
 use postern_tests::gate::{Gate, Setup};
 use postern_tests::patience::until;
 use postern_tests::process::Process;
+use reqwest::Method;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
@@ -41,13 +42,14 @@ async fn a_job_outlives_the_death_of_the_sidecar() {
     let gate = Gate::start();
     let client = gate.tenant("survivor").await;
     let id = client.submit(&json!({ "message": "kept", "delay_ms": WORK_MS })).await;
-    client.job_begun(&id, 1).await;
+    client.job_begun(&id, 0).await;
     kill_sidecar(&gate).await;
     let job = client.job_in(&id, &["succeeded"]).await;
-    assert_eq!((&job["attempt"], &job["result"]["message"]), (&json!(2), &json!("kept")));
-    assert!(
-        gate.client().get("/metrics").await.text().contains("postern_sidecar_restarts_total 1")
-    );
+    assert_eq!(job["result"]["message"], "kept");
+    // An attempt that finds the sidecar dead before its supervisor does counts too.
+    assert!(job["attempt"].as_u64() >= Some(2), "{job}");
+    let metrics = gate.client().get("/metrics").await.text();
+    assert!(metrics.contains("postern_sidecar_restarts_total 1"), "{metrics}");
 }
 
 #[tokio::test]
@@ -57,7 +59,7 @@ async fn a_request_that_waits_is_answered_although_the_sidecar_died() {
     let waiting = client.analyze(slow_form());
     let killing = async {
         let id = only_job(&client).await;
-        client.job_begun(&id, 1).await;
+        client.job_begun(&id, 0).await;
         kill_sidecar(&gate).await;
     };
     let (answer, ()) = futures_util::future::join(waiting, killing).await;
@@ -65,7 +67,7 @@ async fn a_request_that_waits_is_answered_although_the_sidecar_died() {
         // It took longer than a request waits.
         client.job_in(&answer.accepted(), &["succeeded"]).await["result"].clone()
     } else {
-        answer.ok()
+        answer.result()
     };
     assert_eq!(result["frames"].as_array().map(Vec::len), Some(20));
 }
@@ -91,9 +93,9 @@ async fn a_job_that_kills_the_sidecar_twice_is_given_up() {
     let gate = Gate::start();
     let client = gate.tenant("poison").await;
     let id = client.submit(&json!({ "delay_ms": FOREVER_MS })).await;
-    client.job_begun(&id, 1).await;
+    let first = client.job_begun(&id, 0).await["attempt"].as_u64().expect("a number");
     kill_sidecar(&gate).await;
-    client.job_begun(&id, 2).await;
+    client.job_begun(&id, first).await;
     kill_sidecar(&gate).await;
     let job = client.job_in(&id, &["failed"]).await;
     assert_eq!(
@@ -117,7 +119,7 @@ async fn accepted_jobs_outlive_the_death_of_the_host() {
     for number in 0..3 {
         ids.push(client.submit(&json!({ "message": number, "delay_ms": WORK_MS })).await);
     }
-    client.job_begun(&ids[0], 1).await;
+    client.job_begun(&ids[0], 0).await;
     assert_eq!(client.job(&ids[2]).await["state"], "queued");
     let sidecar = gate.sidecar().expect("the job runs in it");
     gate.kill_host();
@@ -142,7 +144,7 @@ async fn artifacts_outlive_the_death_of_the_host() {
     let mut gate = Gate::start();
     let client = gate.tenant("archive").await;
     let form = Form::new().part("video", file("clip.mp4", MOVING.clone()));
-    let result = client.analyze(form).await.ok();
+    let result = client.analyze(form).await.result();
     let mask = result["key_frames"][0]["artifacts"]["mask"]["url"].as_str().expect("a link");
     let before = client.get(mask).await;
     assert_eq!(before.status, 200);
@@ -162,10 +164,11 @@ async fn a_host_that_is_asked_to_stop_answers_what_it_has_begun() {
     let client = gate.tenant("last").await;
     let sidecar = gate.sidecar().expect("the gate is ready");
     let host = gate.host();
-    let waiting = client.echo(&json!({ "message": "last", "delay_ms": WORK_MS }));
+    let body = json!({ "message": "last", "delay_ms": WORK_MS });
+    let waiting = client.echo(&body);
     let stopping = async {
         let id = only_job(&client).await;
-        client.job_begun(&id, 1).await;
+        client.job_begun(&id, 0).await;
         host.terminate();
     };
     let (answer, ()) = futures_util::future::join(waiting, stopping).await;
@@ -184,7 +187,7 @@ async fn a_job_is_cancelled_while_it_waits_and_while_it_runs() {
         async move { client.post(&path, &json!({})).await }
     };
     let running = client.submit(&json!({ "delay_ms": FOREVER_MS })).await;
-    client.job_begun(&running, 1).await;
+    client.job_begun(&running, 0).await;
     let waiting = client.submit(&json!({ "delay_ms": FOREVER_MS })).await;
 
     let answer = cancel(&waiting).await;
@@ -211,7 +214,7 @@ async fn a_cancelled_analysis_stops_its_decoder() {
     let waiting = client.analyze(slow_form());
     let cancelling = async {
         let id = only_job(&client).await;
-        client.job_begun(&id, 1).await;
+        client.job_begun(&id, 0).await;
         client.post(&format!("/v1/jobs/{id}/cancel"), &json!({})).await;
     };
     let (answer, ()) = futures_util::future::join(waiting, cancelling).await;
@@ -232,7 +235,7 @@ async fn an_expired_job_leaves_nothing_on_the_disk() {
     GATE.plan("fleeting", &json!({ "requests": 0, "retention_secs": 1 })).await;
     let client = GATE.tenant_on("fleeting", "fleeting").await;
     let form = Form::new().part("video", file("clip.mp4", MOVING.clone()));
-    let result = client.analyze(form).await.ok();
+    let result = client.analyze(form).await.result();
     let mask = result["key_frames"][0]["artifacts"]["mask"]["url"].as_str().expect("a link");
     until("the artifact expires", async || {
         let answer = client.get(mask).await;
@@ -247,7 +250,7 @@ async fn an_expired_job_leaves_nothing_on_the_disk() {
 async fn a_deleted_job_takes_its_blobs_with_it() {
     let client = GATE.tenant("tidy").await;
     let form = Form::new().part("video", file("clip.mp4", MOVING.clone()));
-    client.analyze(form).await.ok();
+    client.analyze(form).await.result();
     assert!(!GATE.blobs("tidy").is_empty());
     let id = only_job(&client).await;
     assert_eq!(client.delete(&format!("/v1/jobs/{id}")).await.status, 204);
@@ -267,9 +270,9 @@ async fn a_second_host_on_the_same_data_does_not_start() {
 #[tokio::test]
 async fn a_wait_that_is_over_leaves_the_job_to_be_asked_for() {
     let client = GATE.tenant("returner").await;
-    let request = client.request(reqwest::Method::POST, "/v1/echo").header("prefer", "wait=1");
+    let request = client.request(Method::POST, "/v1/echo").header("prefer", "wait=1");
     let body = json!({ "message": "later", "delay_ms": 2 * WORK_MS });
-    let answer = postern_tests::client::send(request.json(&body)).await;
+    let answer = send(request.json(&body)).await;
     let id = answer.accepted();
     let job: Value = client.job_in(&id, &["succeeded"]).await;
     assert_eq!(job["result"]["message"], "later");

@@ -24,6 +24,8 @@ mod suite;
 
 mod tidy;
 
+mod bench;
+
 mod licences;
 
 use std::path::PathBuf;
@@ -41,6 +43,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test --only clippy      one step: setup guests fmt tidy deny clippy build contracts …
   cargo xtask test --only key_is      only tests whose name contains `key_is`
   cargo xtask tidy --bless            rewrite the checked-in contracts from what the code prints
+  cargo xtask bench gateway           figures of the gate beside its peers, as JSON
   cargo xtask guests --chain debian   build the components with Debian's tool chain";
 
 /// Postern's automation.
@@ -79,6 +82,9 @@ enum Command {
     },
     /// Check licences, bans and sources of all dependencies against deny.toml.
     Deny,
+    /// Measure, and print figures as JSON.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// What `up` runs beside the server: waits until it answers, then prints the key.
     #[command(hide = true)]
     Introduce(up::Introduction),
@@ -111,6 +117,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Introduce(introduction) => up::introduce(&introduction)?,
         Command::Test(options) => return suite::run(&workspace, options.only.as_deref()),
         Command::Tidy { bless } => return tidy::run(&workspace, bless),
+        Command::Bench(bench) => bench::run(&workspace, &bench)?,
         Command::Deny => return licences::run(&workspace),
     }
     Ok(ExitCode::SUCCESS)

@@ -3,12 +3,6 @@
 //! Owns nothing but generated code. `imports` holds every interface that the host offers; the
 //! worlds share its types, so that a head or a problem is one Rust type everywhere.
 
-#![expect(
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    reason = "generated from wit/; its style is the generator's"
-)]
-
 /// Every interface that a component may import.
 pub(crate) mod imports {
     wasmtime::component::bindgen!({

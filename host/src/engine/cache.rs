@@ -92,7 +92,8 @@ impl Cache {
     }
 }
 
-/// Feeds what the engine says of itself into the digest; `std`'s hasher may change between releases.
+/// Feeds what the engine says of itself into the digest; `std`'s hasher may change between
+/// releases.
 struct Blake3Hasher(blake3::Hasher);
 
 impl Hasher for Blake3Hasher {

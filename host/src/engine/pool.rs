@@ -1,9 +1,9 @@
 //! Warm instances of the operator's components.
 //!
-//! Owns the idle instances of one component. Always: an instance serves one call at a time, is given
-//! back only after a call that ended well, and is replaced after a bounded, randomised number of
-//! calls, so that nobody can rely on what it remembers. A cancelled call drops its instance, because
-//! the lease owns it.
+//! Owns the idle instances of one component. Always: an instance serves one call at a time, is
+//! given back only after a call that ended well, and is replaced after a bounded, randomised number
+//! of calls, so that nobody can rely on what it remembers. A cancelled call drops its instance,
+//! because the lease owns it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,8 +124,8 @@ impl<W: World> std::fmt::Debug for Pool<W> {
     }
 }
 
-/// One instance for one call. Dropping it without [`Lease::finish`] drops the instance: that is what
-/// happens to a call that was cancelled.
+/// One instance for one call. Dropping it without [`Lease::finish`] drops the instance: that is
+/// what happens to a call that was cancelled.
 #[must_use]
 pub struct Lease<'a, W: World> {
     pool: &'a Pool<W>,

@@ -51,12 +51,14 @@ pub enum Match {
     None,
 }
 
-/// The table.
+/// A route and whose it is.
+type Owned = (Arc<Service>, Arc<Route>);
+
+/// The table: per path, its methods.
 #[derive(Debug, Default)]
 pub struct Routes {
     router: Router<usize>,
-    /// Per path: the methods.
-    paths: Vec<(String, Vec<(Arc<Service>, Arc<Route>)>)>,
+    paths: Vec<(String, Vec<Owned>)>,
 }
 
 impl Routes {
@@ -68,7 +70,7 @@ impl Routes {
             path: path.clone(),
         };
         let reserved = |own: &&str| path == **own || path.starts_with(&format!("{own}/"));
-        if RESERVED.iter().any(|own| reserved(&own)) {
+        if RESERVED.iter().any(reserved) {
             return Err(taken());
         }
         let known = self.paths.iter().position(|(known, _)| *known == path);

@@ -1,7 +1,7 @@
 //! `/admin/v1`: tenants, plans, keys and jobs for operators.
 //!
-//! Owns the admin routes. Always: each of them checks an operator's key (`ak_…`) first; a key's text
-//! leaves the host once, in the answer that made it.
+//! Owns the admin routes. Always: each of them checks an operator's key (`ak_…`) first; a key's
+//! text leaves the host once, in the answer that made it.
 
 use std::sync::Arc;
 use std::time::Duration;

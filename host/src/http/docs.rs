@@ -1,7 +1,7 @@
 //! `/docs`: the OpenAPI document and the problem codes as one page, and `/` that points there.
 //!
-//! Owns the page. It is made from the same data as `/openapi.json`, loads nothing from elsewhere and
-//! runs no script.
+//! Owns the page. It is made from the same data as `/openapi.json`, loads nothing from elsewhere
+//! and runs no script.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

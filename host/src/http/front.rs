@@ -1,7 +1,8 @@
-//! What surrounds every request: its id and trace on the way in, headers and figures on the way out.
+//! What surrounds every request: its id and trace on the way in, headers and figures on the way
+//! out.
 //!
-//! Owns [`Context`], the one thing that handlers know about the request beside its parts. A client's
-//! own `x-request-id` is not taken over: ids are ours, so that they are unique in the log.
+//! Owns [`Context`], the one thing that handlers know about the request beside its parts. A
+//! client's own `x-request-id` is not taken over: ids are ours, so that they are unique in the log.
 
 use std::sync::Arc;
 

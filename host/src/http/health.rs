@@ -1,7 +1,7 @@
 //! Health and figures: is the process alive, can it work, how busy is it.
 //!
-//! Owns `/livez`, `/readyz`, `/health` and `/metrics`. None of them enters the queue or a component,
-//! so a busy host is not an unhealthy one.
+//! Owns `/livez`, `/readyz`, `/health` and `/metrics`. None of them enters the queue or a
+//! component, so a busy host is not an unhealthy one.
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! A socket that reads a little longer than it writes.
 //!
-//! Owns the end of a connection. When a request is refused before its body was read, closing at once
-//! makes the kernel send a reset, and the client may lose the answer that explains the refusal. So
-//! after the last byte was written, what still arrives is thrown away for a bounded time and length.
+//! Owns the end of a connection. When a request is refused before its body was read, closing at
+//! once makes the kernel send a reset, and the client may lose the answer that explains the
+//! refusal. So after the last byte was written, what still arrives is thrown away for a bounded
+//! time and length.
 
 use std::io;
 use std::pin::Pin;

@@ -1,9 +1,12 @@
 //! `/v1/models`: what can run here, and what is missing for the rest.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::extract::{Extension, Path, Request, State};
-use http::StatusCode;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http::{StatusCode, header};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::App;
@@ -22,8 +25,8 @@ pub(super) async fn list(
     let (parts, _) = request.into_parts();
     job::caller(&app, &context, &parts).await?;
     let up = up(&app)?;
-    let data: Vec<Value> = up.hello.pipelines.iter().map(|pipeline| model(&up, pipeline)).collect();
-    Ok(json_answer(StatusCode::OK, &json!({ "data": data })))
+    let text = app.models.get(&up);
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 /// `GET /v1/models/{name@version}`.
@@ -42,6 +45,25 @@ pub(super) async fn one(
     }
 }
 
+/// The list as text, made once for each sidecar that came up: manifests do not change while it runs.
+#[derive(Debug, Default)]
+pub struct Models(Mutex<Option<(Weak<Up>, Bytes)>>);
+
+impl Models {
+    fn get(&self, up: &Arc<Up>) -> Bytes {
+        let mut cached = self.0.lock();
+        if let Some((of, text)) = &*cached
+            && std::ptr::eq(of.as_ptr(), Arc::as_ptr(up))
+        {
+            return text.clone();
+        }
+        let data: Vec<Value> = up.hello.pipelines.iter().map(|one| model(up, one)).collect();
+        let text = Bytes::from(json!({ "data": data }).to_string());
+        *cached = Some((Arc::downgrade(up), text.clone()));
+        text
+    }
+}
+
 fn up(app: &App) -> Result<Arc<Up>, Problem> {
     app.jobs.sidecar().up().ok_or_else(|| {
         Problem::new(problem::SIDECAR_DOWN, "the sidecar is starting; try again soon")
@@ -52,6 +74,10 @@ fn up(app: &App) -> Result<Arc<Up>, Problem> {
 fn model(up: &Up, pipeline: &wire::PipelineManifest) -> Value {
     let slots = |slots: &[wire::Slot]| -> Vec<Value> { slots.iter().map(slot).collect() };
     let schema: Value = serde_json::from_str(&pipeline.params_schema).unwrap_or(Value::Null);
+    let memory = json!({
+        "cpu_bytes": pipeline.memory_cpu_bytes,
+        "gpu_bytes": pipeline.memory_gpu_bytes,
+    });
     json!({
         "id": format!("{}@{}", pipeline.name, pipeline.version),
         "name": pipeline.name,
@@ -61,7 +87,7 @@ fn model(up: &Up, pipeline: &wire::PipelineManifest) -> Value {
         "missing": pipeline.missing,
         "license": pipeline.license,
         "device": up.hello.device.as_ref().map(|device| &device.kind),
-        "memory": { "cpu_bytes": pipeline.memory_cpu_bytes, "gpu_bytes": pipeline.memory_gpu_bytes },
+        "memory": memory,
         "inputs": slots(&pipeline.inputs),
         "outputs": slots(&pipeline.outputs),
         "params_schema": schema,

@@ -1,7 +1,7 @@
 //! Outputs: a job's artifacts, streamed with `Range` and `ETag`.
 //!
-//! Owns the sending of blobs. Always: a blob is streamed in pieces, never read whole; an artifact is
-//! sent so that a browser shows or saves it but never runs it in this origin.
+//! Owns the sending of blobs. Always: a blob is streamed in pieces, never read whole; an artifact
+//! is sent so that a browser shows or saves it but never runs it in this origin.
 
 use std::sync::Arc;
 

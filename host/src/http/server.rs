@@ -4,7 +4,6 @@
 //! one that does not send a whole head in time is closed; after the stop signal no new request is
 //! taken and those that run have the grace to finish.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +60,7 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &Server, tas
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let router = router.clone();
-            async move { Ok::<_, Infallible>(router.oneshot(request.map(Body::new)).await?) }
+            router.oneshot(request.map(Body::new))
         });
         let io = TokioIo::new(Lingering::new(stream));
         let builder = builder.clone();

@@ -1,7 +1,7 @@
 //! One attempt at a job: from the start on the sidecar to an ending, or back into the line.
 //!
-//! Owns nothing that outlives the attempt. Always: whatever the sidecar or the disk does, the job is
-//! finished or requeued in the store before its slot is given back.
+//! Owns nothing that outlives the attempt. Always: whatever the sidecar or the disk does, the job
+//! is finished or requeued in the store before its slot is given back.
 
 use std::path::{Component, Path};
 use std::sync::Arc;
@@ -45,6 +45,10 @@ impl Jobs {
         };
         let job = live.job.lock().clone();
         let run_id = run_id(&job);
+        // A run without inputs that ended without outputs never had one.
+        let has_folder = !job.inputs.is_empty()
+            || !matches!(&outcome, Outcome::Ended(ending, _) if ending.outputs.is_empty()
+                && ending.state == JobState::Succeeded);
         match outcome {
             Outcome::Ended(ending, pins) => {
                 self.finish(&live, job, *ending).await;
@@ -57,8 +61,10 @@ impl Jobs {
                 self.settle(&live, job).await;
             }
         }
-        self.blobs.remove_run(&run_id).await;
         self.wake.notify_one();
+        if has_folder {
+            self.blobs.remove_run(&run_id).await;
+        }
     }
 
     /// Marks the job as running, unless it was accepted as running. False: it is not to run.

@@ -219,7 +219,7 @@ mod tests {
         let suspect = Entry { alone: true, ..entry("a", 0) };
         let mut queue = line(&[entry("b", 0), suspect, entry("c", 1), entry("d", 2)]);
         let now = Duration::from_secs(3);
-        let mut pop = |queue: &mut Queue| queue.pop(2, now).map(|e| e.tenant.to_string());
+        let pop = |queue: &mut Queue| queue.pop(2, now).map(|e| e.tenant.to_string());
         assert_eq!(pop(&mut queue).as_deref(), Some("b"));
         assert_eq!(pop(&mut queue).as_deref(), Some("c"));
         queue.stopped(&"b".parse().unwrap());

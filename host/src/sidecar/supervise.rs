@@ -1,9 +1,9 @@
 //! Keeps one sidecar process running: start, handshake, heartbeat, restart with back-off.
 //!
-//! Owns the child. Always: at most one child at a time; it holds the reading end of a pipe that this
-//! process writes to, so that it ends when the host ends, however the host ends.
+//! Owns the child. Always: at most one child at a time; it holds the reading end of a pipe that
+//! this process writes to, so that it ends when the host ends, however the host ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +94,7 @@ impl Supervisor {
         reason
     }
 
-    fn spawn(&self, socket: &PathBuf) -> std::io::Result<Child> {
+    fn spawn(&self, socket: &Path) -> std::io::Result<Child> {
         let mut command = Command::new(&self.options.program);
         command.arg("serve").arg("--socket").arg(socket);
         command.arg("--runs").arg(&self.options.runs).arg("--device").arg(&self.options.device);
@@ -106,7 +106,7 @@ impl Supervisor {
     }
 
     /// Handshake and heartbeats until one is missing.
-    async fn serve(&self, socket: &PathBuf, pid: Option<u32>) -> String {
+    async fn serve(&self, socket: &Path, pid: Option<u32>) -> String {
         let (client, hello) = match tokio::time::timeout(START_MAX, connect(socket)).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(error)) => return error,
@@ -144,7 +144,7 @@ impl Supervisor {
 }
 
 /// Tries until the socket answers; a refused handshake is final.
-async fn connect(socket: &PathBuf) -> Result<(Client, super::wire::HelloReply), String> {
+async fn connect(socket: &Path) -> Result<(Client, super::wire::HelloReply), String> {
     loop {
         match Client::connect(socket).await {
             Ok(connected) => return Ok(connected),

@@ -64,7 +64,7 @@ impl SqliteStore {
         let writer = schema::open(path, durability)?;
         let checkpoints = Checkpoints::start(schema::connect(path, durability)?)?;
         Ok(Arc::new(Self {
-            writer: Writer::start(writer)?,
+            writer: Writer::start(writer, durability == Durability::Process)?,
             readers: Readers::new(path.to_owned()),
             _checkpoints: checkpoints,
         }))

@@ -5,6 +5,8 @@ use std::sync::{Mutex, Once, PoisonError};
 
 /// Of each log; the cause is rarely further away.
 const LINES_SHOWN_MAX: usize = 60;
+/// In a line about a request that went well: those are mostly tests that wait for something.
+const GOOD_REQUEST: &str = "request answered status=20";
 
 static LOGS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static HOOK: Once = Once::new();
@@ -29,7 +31,7 @@ fn show() {
     for log in locked().iter() {
         let text = std::fs::read(log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains(GOOD_REQUEST)).collect();
         let first = lines.len().saturating_sub(LINES_SHOWN_MAX);
         eprintln!("--- the end of {}\n{}", log.display(), lines[first..].join("\n"));
     }

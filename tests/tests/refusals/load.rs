@@ -87,7 +87,8 @@ async fn a_tenant_with_too_many_open_requests_is_refused() {
     GATE.plan("single", &json!({ "requests": 0, "in_flight": 1 })).await;
     let client = GATE.tenant_on("crowd", "single").await;
     let operator = GATE.operator();
-    let waiting = client.echo(&json!({ "delay_ms": FOREVER_MS }));
+    let body = json!({ "delay_ms": FOREVER_MS });
+    let waiting = client.echo(&body);
     let second = async {
         let id = until("the first request runs", async || {
             let jobs = operator.get("/admin/v1/jobs?tenant=crowd&state=running").await.ok();
@@ -123,7 +124,7 @@ async fn a_tenant_with_too_many_unfinished_jobs_is_refused() {
 async fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
     let client = NARROW.tenant("queue").await;
     let running = client.submit(&json!({ "delay_ms": FOREVER_MS })).await;
-    client.job_begun(&running, 1).await;
+    client.job_begun(&running, 0).await;
     let waiting = client.submit(&json!({ "message": "kept" })).await;
     let job = client.job(&waiting).await;
     assert_eq!((&job["state"], &job["progress"]["queue_position"]), (&json!("queued"), &json!(0)));

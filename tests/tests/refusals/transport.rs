@@ -8,7 +8,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use postern_tests::client::{Client, send};
 use postern_tests::gate::{Gate, Key, Setup};
-use reqwest::{Body, Method};
+use postern_tests::patience::until;
+use reqwest::{Body, Method, RequestBuilder};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,7 +25,7 @@ static STRICT: LazyLock<Gate> = LazyLock::new(|| {
 /// How fast a slow client drips: well within the patience for each byte.
 const DRIP: Duration = Duration::from_millis(100);
 
-fn post(client: &Client, body: Body) -> reqwest::RequestBuilder {
+fn post(client: &Client, body: Body) -> RequestBuilder {
     let request = client.request(Method::POST, "/v1/vision/analyze");
     request.header("content-type", "application/json").body(body)
 }
@@ -42,9 +43,8 @@ async fn a_body_over_the_limit_is_refused_with_or_without_its_length() {
     send(post(&client, announced)).await.problem(413, "body_too_large", None);
     let unannounced = chunked(BODY_BYTES_MAX + 4096);
     send(post(&client, unannounced)).await.problem(413, "body_too_large", None);
-    // Within the limit it is read, and found to be no JSON.
-    let within = send(post(&client, chunked(BODY_BYTES_MAX))).await;
-    within.problem(422, "json_invalid", None);
+    // Within the limit it is read to its end, and found to be no JSON.
+    send(post(&client, chunked(64 << 10))).await.problem(422, "json_invalid", None);
 }
 
 #[tokio::test]
@@ -65,9 +65,8 @@ async fn a_head_that_is_too_large_is_refused() {
     let client = GATE.tenant("verbose").await;
     let request = client.request(Method::GET, "/v1/jobs").header("x-long", "x".repeat(40_000));
     send(request).await.problem(431, "headers_too_large", None);
-    let request = (0..200).fold(client.request(Method::GET, "/v1/jobs"), |request, number| {
-        request.header(format!("x-{number}"), "x")
-    });
+    let number = |request: RequestBuilder, number| request.header(format!("x-{number}"), "x");
+    let request = (0..200).fold(client.request(Method::GET, "/v1/jobs"), number);
     send(request).await.problem(431, "headers_too_large", None);
 }
 
@@ -89,7 +88,7 @@ async fn a_client_that_leaves_in_mid_body_leaves_nothing_behind() {
     socket.write_all(part.as_bytes()).await.expect("it reads");
     drop(socket);
     let temp = STRICT.data().join("temp");
-    postern_tests::patience::until("the half body is gone", async || {
+    until("the half body is gone", async || {
         let left = std::fs::read_dir(&temp).expect("the host's folder").count();
         (left == 0).then_some(())
     })

@@ -16,6 +16,9 @@ use crate::{guests, process};
 
 const FOLDER: &str = "docs/contracts";
 
+/// The WIT packages without comments and blank lines: what a component links against.
+const WIT: &str = "wit.txt";
+
 /// Files of a contracts folder by name.
 type Contracts = BTreeMap<String, String>;
 
@@ -67,7 +70,31 @@ fn speak(workspace: &Workspace) -> Result<Contracts> {
     postern.current_dir(&workspace.root);
     postern.args(["contracts", "--out"]).arg(&folder);
     process::stdout(postern.arg("--components").arg(workspace.guests()))?;
-    read(&folder)
+    let mut contracts = read(&folder)?;
+    contracts.insert(WIT.to_owned(), wit(&workspace.root.join("wit"))?);
+    Ok(contracts)
+}
+
+/// Every package of `folder` in the order of their names; a changed comment changes nothing.
+fn wit(folder: &Path) -> Result<String> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for package in fs::read_dir(folder)? {
+        for file in fs::read_dir(package?.path())? {
+            files.push(file?.path());
+        }
+    }
+    files.sort();
+    let mut text = String::new();
+    for file in files {
+        for line in fs::read_to_string(&file)?.lines() {
+            let code = line.split("//").next().unwrap_or("").trim_end();
+            if !code.trim().is_empty() {
+                text.push_str(code);
+                text.push('\n');
+            }
+        }
+    }
+    Ok(text)
 }
 
 /// The README of the folder is for people, not a contract.

@@ -19,7 +19,7 @@ const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
 /// How long a statement waits for another process's transaction. The command line's take
 /// milliseconds; past this the caller gets an error instead of a hang.
-const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
+pub(super) const BUSY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// More than the number of distinct statements, so that each is parsed once per connection.
 const STATEMENTS_CACHED_MAX: usize = 64;

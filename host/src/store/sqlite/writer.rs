@@ -1,8 +1,9 @@
 //! The writer: one thread that owns the one writing connection and commits in groups.
 //!
 //! It takes what is waiting, runs it as one transaction with a savepoint each, and answers when
-//! the transaction is committed: the more are waiting, the less each costs. Also owns
-//! `policy_generation`. Knows no table. Always: a command that failed leaves nothing behind and
+//! the transaction is committed: the more are waiting, the less each costs. A write that finds the
+//! connection free is done at once by its caller, because two changes of thread cost more than the
+//! write. Also owns `policy_generation`. Knows no table. Always: a command that failed leaves nothing behind and
 //! does not disturb its neighbours. Start at `Writer::run`.
 
 use std::sync::Arc;
@@ -11,9 +12,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::schema;
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -45,27 +48,32 @@ struct Ended;
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: mpsc::SyncSender<Box<dyn Command>>,
+    room: Arc<Mutex<Room>>,
+    /// A commit waits for no disk, so that a caller may do it itself.
+    quick: bool,
     places: Arc<Semaphore>,
     generation: Arc<AtomicU64>,
 }
 
 impl Writer {
     /// Takes over `db`; the thread ends when the `Writer` is dropped and the queue is empty.
-    pub(super) fn start(db: Connection) -> Result<Self, StoreError> {
+    /// `quick`: a commit waits for no disk.
+    pub(super) fn start(db: Connection, quick: bool) -> Result<Self, StoreError> {
         let (queue, waiting) = mpsc::sync_channel(WAITING_MAX);
         let generation = Arc::new(AtomicU64::new(1));
-        let mut room = Room {
+        let room = Arc::new(Mutex::new(Room {
             seen: data_version(&db)?,
             db,
             clock: Clock::system(),
             polled: Duration::ZERO,
             generation: generation.clone(),
-        };
+        }));
+        let own = room.clone();
         thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || room.serve(&waiting))
+            .spawn(move || serve(&own, &waiting))
             .map_err(|error| StoreError::Engine(Box::new(error)))?;
-        Ok(Self { queue, places: Arc::new(Semaphore::new(WAITING_MAX)), generation })
+        Ok(Self { queue, room, quick, places: Arc::new(Semaphore::new(WAITING_MAX)), generation })
     }
 
     /// Runs `work` inside a transaction; the answer comes after the commit.
@@ -78,9 +86,20 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let call = Call { subject, work: Some(work), result: None, answer, _place: place };
         let ended = || StoreError::Engine(Box::new(Ended));
-        // Never blocks: who has one of `WAITING_MAX` places finds room in a queue of that length.
-        self.queue.send(Box::new(call)).map_err(|_| ended())?;
+        if let Some(later) = self.now(Box::new(call)) {
+            // Never blocks: who has one of `WAITING_MAX` places finds room in a queue of that length.
+            self.queue.send(later).map_err(|_| ended())?;
+        }
         answered.await.map_err(|_| ended())?
+    }
+
+    /// Does a write at once if nobody is before it; gives it back otherwise.
+    fn now(&self, call: Box<dyn Command>) -> Option<Box<dyn Command>> {
+        let alone = self.places.available_permits() == WAITING_MAX - 1;
+        match self.room.try_lock() {
+            Some(room) if self.quick && alone => room.commit_now(call),
+            _ => Some(call),
+        }
     }
 
     /// How many writes have not been answered.
@@ -138,7 +157,8 @@ where
     }
 }
 
-/// What the writer's thread owns.
+/// The writing connection and what belongs to it.
+#[derive(Debug)]
 struct Room {
     db: Connection,
     /// `PRAGMA data_version` as last seen: it changes when *another* connection commits.
@@ -148,36 +168,55 @@ struct Room {
     generation: Arc<AtomicU64>,
 }
 
-impl Room {
-    fn serve(&mut self, waiting: &mpsc::Receiver<Box<dyn Command>>) {
-        let mut group = Vec::with_capacity(GROUP_MAX);
-        loop {
-            match waiting.recv_timeout(POLL) {
-                Ok(first) => {
-                    group.push(first);
-                    group.extend(waiting.try_iter().take(GROUP_MAX - 1));
-                    self.commit(&mut group);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+/// The writer's thread.
+fn serve(room: &Mutex<Room>, waiting: &mpsc::Receiver<Box<dyn Command>>) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    loop {
+        match waiting.recv_timeout(POLL) {
+            Ok(first) => {
+                group.push(first);
+                group.extend(waiting.try_iter().take(GROUP_MAX - 1));
+                room.lock().commit(&mut group);
             }
-            self.poll();
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
+        room.lock().poll();
+    }
+}
+
+impl Room {
+    /// Does one write on the caller's thread. Gives it back, undone, when another process holds the
+    /// file: waiting for that is the writer's thread's business.
+    fn commit_now(&self, command: Box<dyn Command>) -> Option<Box<dyn Command>> {
+        let patience = |span| self.db.busy_timeout(span).is_ok();
+        let begun = patience(Duration::ZERO) && self.control("BEGIN IMMEDIATE").is_ok();
+        if !patience(schema::BUSY_WAIT_MAX) || !begun {
+            return Some(command);
+        }
+        let mut group = vec![command];
+        let lost = self.finish(&mut group).err();
+        self.answer(&mut group, lost.as_ref());
+        None
     }
 
     fn commit(&self, group: &mut Vec<Box<dyn Command>>) {
-        let lost = self.transact(group).err();
+        let lost = self.control("BEGIN IMMEDIATE").and_then(|()| self.finish(group)).err();
+        self.answer(group, lost.as_ref());
+    }
+
+    fn answer(&self, group: &mut Vec<Box<dyn Command>>, lost: Option<&Lost>) {
         let policy = group.iter().any(|command| command.subject() == Subject::Policy);
         if policy && lost.is_none() {
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
         for command in group.drain(..) {
-            command.answer(lost.as_ref());
+            command.answer(lost);
         }
     }
 
-    fn transact(&self, group: &mut [Box<dyn Command>]) -> Result<(), Lost> {
-        self.control("BEGIN IMMEDIATE")?;
+    /// Runs a group inside the transaction that has begun, and ends it.
+    fn finish(&self, group: &mut [Box<dyn Command>]) -> Result<(), Lost> {
         let ran = if let [only] = group {
             only.run(&self.db).then_some(()).ok_or(Lost("its only command failed".into()))
         } else {
