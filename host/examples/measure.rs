@@ -37,7 +37,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// A pre-hook with 4 KiB of JSON, fresh for every call; and the sidecar's echo without the gate.
+    /// A pre-hook with 4 KiB of JSON, fresh for every call; and the sidecar's echo without the
+    /// gate.
     Inside {
         #[arg(long)]
         data: PathBuf,
@@ -89,7 +90,7 @@ async fn fresh(host: &Host, component: &std::path::Path, calls: usize) -> anyhow
     let (pre, _) = host.sandbox.load(component)?;
     let limits = Limits { memory_bytes_max: 64 << 20, cpu_epochs_max: 20 };
     let hook = Fresh::new(host.sandbox.clone(), "pre-hook".into(), pre, limits)?;
-    let params = format!("{{\"quality\":7,\"text\":\"{}\"}}", "x".repeat(4096 - 26));
+    let params = format!("{{\"quality\":7,\"text\":\"{}\"}}", "x".repeat(4096 - 23));
     ensure!(params.len() == 4096, "4 KiB, not {}", params.len());
     let mut took = Vec::with_capacity(calls);
     for _ in 0..calls {
@@ -152,8 +153,9 @@ async fn at_rate(
             let mut due = first;
             while due < start + Duration::from_secs(secs) {
                 tokio::time::sleep_until(due.into()).await;
-                // The timer wakes up to two milliseconds late, which is not the gate's doing; what a
-                // late answer to the request before costs is, and shows as a later start than that.
+                // The timer wakes up to two milliseconds late, which is not the gate's doing; what
+                // a late answer to the request before costs is, and shows as a later start than
+                // that.
                 let now = Instant::now();
                 let from = if now > due + TIMER_GRAIN { due } else { now };
                 stream.write_all(&request).await?;

@@ -65,9 +65,10 @@ pub struct Office {
 pub struct DataDir(PathBuf);
 
 impl DataDir {
+    /// An absolute path, because other processes with other working folders are handed parts of it.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self(path.to_owned())
+        Self(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
     }
 
     #[must_use]
@@ -144,7 +145,7 @@ impl Host {
         let office = office(data, &settings, &clock).await?;
         let lock = lock(data)?;
         let metrics = Arc::new(Metrics::new());
-        let blobs = Arc::new(BlobStore::open(&data.0)?);
+        let blobs = Arc::new(BlobStore::open(&data.0, settings.store.durability)?);
         let counters = Arc::new(Counters::new());
         counters.import(&office.store.quotas().await?);
         let options = sidecar_options(data, &settings, &blobs);

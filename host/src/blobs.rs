@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::RwLock;
 
 use crate::ids::{Digest, TenantId};
+use crate::settings::Durability;
 use crate::store::{BlobUse, Store};
 pub use handle::Blob;
 pub use upload::{Upload, UploadError};
@@ -35,6 +36,8 @@ pub struct BlobStore {
     pins: Arc<Mutex<HashMap<(TenantId, Digest), usize>>>,
     /// Read while a blob is pinned and put in place, written while files are removed.
     removal: RwLock<()>,
+    /// Blobs reach the disk before a job that uses them is accepted.
+    flush: bool,
 }
 
 /// Keeps one blob from being removed until the job that uses it is in the store.
@@ -62,13 +65,14 @@ impl BlobStore {
     ///
     /// # Errors
     /// The folders cannot be made or emptied.
-    pub fn open(data: &Path) -> io::Result<Self> {
+    pub fn open(data: &Path, durability: Durability) -> io::Result<Self> {
         let store = Self {
             blobs: data.join("blobs"),
             temp: data.join("temp"),
             runs: data.join("runs"),
             pins: Arc::default(),
             removal: RwLock::new(()),
+            flush: durability == Durability::Power,
         };
         for dir in [&store.temp, &store.runs] {
             if dir.exists() {
@@ -142,9 +146,8 @@ impl BlobStore {
         let pin = Pin { pins: self.pins.clone(), key };
         let path = self.path(tenant, digest);
         if !path.exists() {
-            let dir = path.parent().expect("a blob's path has a folder");
-            std::fs::create_dir_all(dir)?;
-            file.persist(&path)?;
+            let flush = self.flush;
+            blocking(move || put(file, &path, flush)).await?;
         }
         Ok(pin)
     }
@@ -245,6 +248,20 @@ impl BlobStore {
         let shard = &digest.as_str()[..2];
         self.blobs.join(tenant.as_str()).join(shard).join(digest.as_str())
     }
+}
+
+/// Renames `file` to `path`, flushed with its folder if asked.
+fn put(file: tempfile::TempPath, path: &Path, flush: bool) -> io::Result<()> {
+    let dir = path.parent().expect("a blob's path has a folder");
+    std::fs::create_dir_all(dir)?;
+    if flush {
+        std::fs::File::open(&file)?.sync_all()?;
+    }
+    file.persist(path)?;
+    if flush {
+        std::fs::File::open(dir)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Runs disk work off the async threads.

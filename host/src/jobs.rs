@@ -223,6 +223,7 @@ impl Jobs {
             return Err((tenant, SubmitError::Store(error)));
         }
         drop(pins);
+        self.count();
         let run = Run { jobs: self.clone(), live: live.clone() };
         if now {
             self.spawn_attempt(live);
@@ -375,14 +376,19 @@ impl Jobs {
                     None => self.queue.lock().stopped(&entry.tenant),
                 }
             }
-            let (queued, running) = self.queue.lock().counts();
-            self.metrics.job_states(queued, running);
+            self.count();
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = sidecar.changed() => {}
                 () = self.tasks.stopping() => return,
             }
         }
+    }
+
+    /// Shows how many wait and run.
+    fn count(&self) {
+        let (queued, running) = self.queue.lock().counts();
+        self.metrics.job_states(queued, running);
     }
 
     fn spawn_attempt(self: &Arc<Self>, live: Arc<Live>) {

@@ -102,10 +102,10 @@ macro_rules! declare {
 
 declare! {
     "http_requests" http_requests "Answers by service and status";
-    "http_seconds" http_seconds "From head to end of answer";
+    "http_seconds" http_seconds "From the head of a request to the head of its answer";
     "http_in_flight" http_in_flight "Requests being served";
     "http_body_bytes" http_body_bytes "Bytes of bodies received";
-    "wasm_call_seconds" wasm_seconds "Calls of components";
+    "wasm_call_seconds" wasm_seconds "Calls of components, waiting for jobs included";
     "wasm_instances" wasm_instances "Instances made";
     "wasm_traps" wasm_traps "Component calls without an answer";
     "jobs" jobs "Jobs that reached a final state";

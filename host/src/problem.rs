@@ -42,6 +42,7 @@ codes! {
     CONFLICT = 409 "conflict" "It is in the way of something that exists";
     JOB_ACTIVE = 409 "job_active" "The job is not finished";
     BODY_TOO_LARGE = 413 "body_too_large" "The body is too large";
+    ENCODING_UNSUPPORTED = 415 "encoding_unsupported" "The content encoding is not supported";
     RANGE = 416 "range_not_satisfiable" "The range lies outside of the bytes";
     /// An operator's input on the admin API.
     FIELD_INVALID = 422 "field_invalid" "A field is not valid";
@@ -109,8 +110,11 @@ impl Problem {
     /// The body, `application/problem+json`.
     #[must_use]
     pub fn to_json(&self, request_id: &str) -> Vec<u8> {
+        // `/docs` lists the host's codes; for a component's, RFC 9457 has "nothing more to read".
+        let known = CODES.iter().any(|code| code.name == self.code);
+        let link = if known { format!("/docs#{}", self.code) } else { "about:blank".into() };
         let mut body = serde_json::json!({
-            "type": format!("/docs#{}", self.code),
+            "type": link,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,

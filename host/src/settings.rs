@@ -82,8 +82,8 @@ pub struct Limits {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
-    /// `process`: an accepted job survives a kill of any process. `power`: also a power cut, at the
-    /// price of a disk flush per write.
+    /// `process`: an accepted job survives a kill of any process. `power`: also a power cut, with
+    /// its blobs, at the price of a disk flush per write.
     pub durability: Durability,
 }
 
@@ -111,7 +111,7 @@ pub struct Jobs {
 pub struct Sidecar {
     /// The program; empty: `postern-sidecar` beside this one.
     pub program: PathBuf,
-    /// Runs at once; 0: as many as there are processors.
+    /// Runs at once; 0: as many as there are processors, at least two.
     pub runs_max: u32,
     /// `auto`, `cpu` or `cuda`.
     pub device: String,

@@ -9,6 +9,7 @@ mod supervise;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -41,6 +42,7 @@ pub struct Up {
     pub hello: wire::HelloReply,
     /// The process, for operators and tests.
     pub pid: Option<u32>,
+    lost: AtomicBool,
 }
 
 /// The supervised sidecar. Cheap to clone.
@@ -63,7 +65,7 @@ impl Sidecar {
     /// The sidecar, if it answers now.
     #[must_use]
     pub fn up(&self) -> Option<Arc<Up>> {
-        self.state.borrow().clone()
+        self.state.borrow().clone().filter(|up| !up.is_lost())
     }
 
     /// Ready when the sidecar comes up, goes down or is replaced.
@@ -76,6 +78,16 @@ impl Sidecar {
 }
 
 impl Up {
+    /// A run found the connection broken: nobody is given this sidecar any more, and the supervisor
+    /// replaces it.
+    pub fn mark_lost(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
     /// The manifest of `name@version`.
     #[must_use]
     pub fn pipeline(&self, id: &str) -> Option<&wire::PipelineManifest> {

@@ -8,9 +8,10 @@ use opentelemetry::trace::{
 };
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::ids::RequestId;
 use crate::trace::TraceContext;
@@ -50,11 +51,15 @@ pub fn start(level: &str, format: LogFormat) -> Result<Telemetry, TelemetryError
     let traces = provider
         .as_ref()
         .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("postern")));
+    // What is logged and what is traced are two questions: `--log warn` keeps the traces.
+    let traces = traces.map(|layer| layer.with_filter(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(filter).with(traces);
+    let registry = tracing_subscriber::registry().with(traces);
     match format {
-        LogFormat::Text => registry.with(lines.with_target(false)).init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Text => registry.with(lines.with_target(false).with_filter(filter)).init(),
+        LogFormat::Json => {
+            registry.with(lines.json().flatten_event(true).with_filter(filter)).init();
+        }
     }
     Ok(Telemetry { provider })
 }

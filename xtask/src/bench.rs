@@ -20,8 +20,8 @@ use crate::workspace::Workspace;
 /// What can be measured.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// The gate: the policy chain alone, an echo through everything, a fresh instance, memory; beside
-    /// a JavaScript isolate runtime and a Python server doing the same.
+    /// The gate: the policy chain alone, an echo through everything, a fresh instance, memory;
+    /// beside a JavaScript isolate runtime and a Python server doing the same.
     Gateway(Gateway),
 }
 

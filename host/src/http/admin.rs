@@ -90,6 +90,9 @@ impl From<TenancyError> for Problem {
 fn body<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
     match body {
         Ok(Json(body)) => Ok(body),
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Problem::new(problem::BODY_TOO_LARGE, error.body_text()))
+        }
         Err(error) => Err(Problem::new(problem::FIELD_INVALID, error.body_text())),
     }
 }

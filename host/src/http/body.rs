@@ -19,8 +19,8 @@ const RATE_FREE: Duration = Duration::from_secs(10);
 
 /// Stores a request's body; `None` when there is none.
 ///
-/// # Errors
-/// `body_too_large`, `body_timeout`, `bad_request` when the client broke off, `internal`.
+/// # Errors `encoding_unsupported`, `body_too_large`, `body_timeout`, `bad_request` when the client
+/// broke off, `internal`.
 pub(super) async fn receive(
     app: &App,
     headers: &HeaderMap,
@@ -29,6 +29,12 @@ pub(super) async fn receive(
     let announced = body.size_hint();
     if announced.exact() == Some(0) {
         return Ok(None);
+    }
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        let detail = "send the body without `content-encoding`: nothing is inflated here";
+        return Err(Problem::new(problem::ENCODING_UNSUPPORTED, detail).field("content-encoding"));
     }
     let bytes_max = app.limits.body_bytes_max;
     if announced.lower() > bytes_max {
@@ -81,7 +87,5 @@ fn too_large(bytes_max: u64) -> Problem {
 }
 
 fn too_slow(detail: &str) -> Problem {
-    let mut problem = Problem::new(problem::BODY_TIMEOUT, detail);
-    problem.headers.push(("connection".into(), "close".into()));
-    problem
+    Problem::new(problem::BODY_TIMEOUT, detail)
 }

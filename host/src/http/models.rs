@@ -45,7 +45,8 @@ pub(super) async fn one(
     }
 }
 
-/// The list as text, made once for each sidecar that came up: manifests do not change while it runs.
+/// The list as text, made once for each sidecar that came up: manifests do not change while it
+/// runs.
 #[derive(Debug, Default)]
 pub struct Models(Mutex<Option<(Weak<Up>, Bytes)>>);
 

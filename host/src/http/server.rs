@@ -26,6 +26,9 @@ use crate::tasks::Tasks;
 
 /// Largest head, in bytes, that is read from a socket.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Header lines that are read from a socket; above the gate's own limit, which answers with a
+/// problem.
+const HEADERS_MAX: usize = 256;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 100;
 /// Pause after a failed accept: the usual cause is too many open files.
@@ -86,7 +89,7 @@ fn builder(settings: &Server) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(settings.head_secs_max.into()))
         .max_buf_size(HEAD_BYTES_MAX)
-        .half_close(true);
+        .max_headers(HEADERS_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -105,7 +105,10 @@ impl Jobs {
                 Err(RunError::Refused(status)) => {
                     return failed(problem::PIPELINE_UNAVAILABLE, status.message());
                 }
-                Err(RunError::Gone(_)) => return Outcome::Lost { crashed: false },
+                Err(RunError::Gone(_)) => {
+                    up.mark_lost();
+                    return Outcome::Lost { crashed: false };
+                }
             }
         };
         self.follow(live, &job, &up, events).await
@@ -135,9 +138,17 @@ impl Jobs {
                     shown.detail = problem::cut(progress.detail, 256);
                 }
                 Ok(Event::Finished(finished)) => return self.adopt(live, job, finished).await,
+                // A sidecar that stops cancels its runs, and nobody asked for that.
+                Ok(Event::Failed(failure))
+                    if failure.kind() == Kind::Canceled && !live.cancel.is_cancelled() =>
+                {
+                    up.mark_lost();
+                    return Outcome::Lost { crashed: false };
+                }
                 Ok(Event::Failed(failure)) => return ending_of(failure),
                 Err(error) => {
                     tracing::warn!(job = %job.id, %error, "run lost");
+                    up.mark_lost();
                     return Outcome::Lost { crashed: true };
                 }
             }

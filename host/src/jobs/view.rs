@@ -160,8 +160,9 @@ fn resource(job: &Job, progress: Option<&Progress>) -> Value {
 }
 
 fn progress_json(job: &Job, progress: Option<&Progress>) -> Value {
+    // A final job has none, whoever still remembers how far it was.
     let none = Progress::default();
-    let progress = progress.unwrap_or(&none);
+    let progress = progress.filter(|_| !job.state.is_final()).unwrap_or(&none);
     let fraction = match job.state {
         JobState::Succeeded => 1.0,
         _ => (progress.fraction * 1000.0).round() / 1000.0,

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -115,10 +116,15 @@ impl Supervisor {
         let device = hello.device.as_ref().map_or("", |device| device.kind.as_str()).to_owned();
         tracing::info!(device, runs_max = hello.runs_max, pid, "sidecar up");
         self.metrics.sidecar(true);
-        self.state.send_replace(Some(Arc::new(Up { client: client.clone(), hello, pid })));
+        let lost = AtomicBool::new(false);
+        let up = Arc::new(Up { client: client.clone(), hello, pid, lost });
+        self.state.send_replace(Some(up.clone()));
         let mut seen = self.clock.monotonic();
         loop {
             tokio::time::sleep(HEARTBEAT_PERIOD).await;
+            if up.is_lost() {
+                return "a run found its connection broken".into();
+            }
             if let Ok(Ok(_)) =
                 tokio::time::timeout(self.options.heartbeat_max, client.health()).await
             {

@@ -77,7 +77,7 @@ pub(super) struct Morphology {
     /// Of the kernel, pixels.
     #[schemars(range(min = 1, max = 63))]
     pub(super) height: u32,
-    #[schemars(range(min = 1, max = 20))]
+    #[schemars(range(min = 1, max = 10))]
     pub(super) iterations: u32,
 }
 

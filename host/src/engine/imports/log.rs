@@ -2,6 +2,7 @@
 
 use crate::engine::Context;
 use crate::engine::bindings::imports::postern::types::log::{Host, Level};
+use crate::ids::TenantId;
 use crate::problem::cut;
 
 /// Longest line; what is over is cut.
@@ -12,10 +13,19 @@ impl Host for Context {
         let dropped_bytes = message.len().saturating_sub(LINE_BYTES_MAX);
         let text = cut(message, LINE_BYTES_MAX);
         let component = &*self.component;
-        let request_id = self.call.as_ref().map(|call| call.request_id.as_str());
+        let call = self.call.as_deref();
+        let request_id = call.map(|call| call.request_id.as_str());
+        let tenant = call.and_then(|call| call.tenant.as_ref()).map(TenantId::as_str);
         macro_rules! line {
             ($level:ident) => {
-                tracing::$level!(component, request_id, text, dropped_bytes, "component says")
+                tracing::$level!(
+                    component,
+                    request_id,
+                    tenant,
+                    text,
+                    dropped_bytes,
+                    "component says"
+                )
             };
         }
         match level {

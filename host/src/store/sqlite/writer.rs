@@ -1,10 +1,10 @@
 //! The writer: one thread that owns the one writing connection and commits in groups.
 //!
-//! It takes what is waiting, runs it as one transaction with a savepoint each, and answers when
-//! the transaction is committed: the more are waiting, the less each costs. A write that finds the
+//! It takes what is waiting, runs it as one transaction with a savepoint each, and answers when the
+//! transaction is committed: the more are waiting, the less each costs. A write that finds the
 //! connection free is done at once by its caller, because two changes of thread cost more than the
-//! write. Also owns `policy_generation`. Knows no table. Always: a command that failed leaves nothing behind and
-//! does not disturb its neighbours. Start at `Writer::run`.
+//! write. Also owns `policy_generation`. Knows no table. Always: a command that failed leaves
+//! nothing behind and does not disturb its neighbours. Start at `Writer::run`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,7 +87,8 @@ impl Writer {
         let call = Call { subject, work: Some(work), result: None, answer, _place: place };
         let ended = || StoreError::Engine(Box::new(Ended));
         if let Some(later) = self.now(Box::new(call)) {
-            // Never blocks: who has one of `WAITING_MAX` places finds room in a queue of that length.
+            // Never blocks: who has one of `WAITING_MAX` places finds room in a queue of that
+            // length.
             self.queue.send(later).map_err(|_| ended())?;
         }
         answered.await.map_err(|_| ended())?
