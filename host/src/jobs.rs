@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{Blob, BlobStore};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::ids::{JobId, KeyId, RequestId, TenantId};
 use crate::metrics::Metrics;
 use crate::sidecar::Sidecar;
@@ -459,15 +459,14 @@ fn new_job(call: NewJob, inputs: Vec<BlobUse>, clock: &Clock) -> Job {
     }
 }
 
-/// The job after `ending`, as the store holds it.
-fn ended(mut job: Job, ending: Ending, clock: &Clock) -> Job {
-    let now = clock.now();
+/// The job after `ending` at `at`, as the store holds it.
+fn ended(mut job: Job, ending: Ending, at: Timestamp) -> Job {
     job.state = ending.state;
     job.device = ending.device;
     job.metadata = ending.metadata;
     job.outputs = ending.outputs;
     job.error = ending.error;
-    job.finished_at = Some(now);
-    job.expires_at = Some(now.plus(Duration::from_secs(job.retention_secs)));
+    job.finished_at = Some(at);
+    job.expires_at = Some(at.plus(Duration::from_secs(job.retention_secs)));
     job
 }

@@ -189,7 +189,7 @@ impl Jobs {
         let (id, attempt, at) = (job.id.clone(), job.attempt, self.clock.now());
         let stored = self.insist(|| self.store.finish_job(&id, attempt, at, ending.clone())).await;
         match stored {
-            Some(true) => self.finished(live, ended(job, ending, &self.clock)),
+            Some(true) => self.finished(live, ended(job, ending, at)),
             _ => self.settle(live, job).await,
         }
     }
@@ -234,7 +234,7 @@ impl Jobs {
                 let attempt = stored.attempt;
                 let done = self.store.finish_job(&stored.id, attempt, at, ending.clone()).await;
                 if let Ok(true) = done {
-                    self.finished(live, ended(stored, ending, &self.clock));
+                    self.finished(live, ended(stored, ending, at));
                 }
             }
             Ok(_) => {}
