@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{Blob, BlobStore};
@@ -72,6 +72,8 @@ pub enum SubmitError {
     Store(#[source] StoreError),
     #[error("the inputs could not be stored")]
     Disk(#[source] std::io::Error),
+    #[error("the host is stopping")]
+    Stopped,
 }
 
 /// All jobs of this host.
@@ -153,11 +155,19 @@ impl Jobs {
     pub async fn submit(self: &Arc<Self>, call: NewJob) -> Result<Run, SubmitError> {
         let slots = self.check_pipeline(&call.pipeline)?;
         self.admit(&call)?;
-        let result = self.accept(call, slots).await;
-        result.map_err(|(tenant, error)| {
-            self.queue.lock().left(&tenant);
-            error
-        })
+        let (answer, answered) = oneshot::channel();
+        let jobs = self.clone();
+        // A task of its own: a client that leaves now must not leave a job half accepted.
+        self.tasks.spawn(async move {
+            let tenant = call.tenant.clone();
+            let result = jobs.accept(call, slots).await;
+            if result.is_err() {
+                jobs.queue.lock().left(&tenant);
+            }
+            // Nobody may be waiting any more; the job runs all the same.
+            drop(answer.send(result));
+        });
+        answered.await.unwrap_or(Err(SubmitError::Stopped))
     }
 
     /// The number of slots, if the pipeline can run here now.
@@ -189,11 +199,7 @@ impl Jobs {
         })
     }
 
-    async fn accept(
-        self: &Arc<Self>,
-        call: NewJob,
-        slots: u32,
-    ) -> Result<Run, (TenantId, SubmitError)> {
+    async fn accept(self: &Arc<Self>, call: NewJob, slots: u32) -> Result<Run, SubmitError> {
         let tenant = call.tenant.clone();
         let (mut inputs, mut pins) = (Vec::new(), Vec::new());
         for (slot, blob) in &call.inputs {
@@ -202,7 +208,7 @@ impl Jobs {
                     inputs.push(used);
                     pins.push(pin);
                 }
-                Err(error) => return Err((tenant, SubmitError::Disk(error))),
+                Err(error) => return Err(SubmitError::Disk(error)),
             }
         }
         let running_max = call.plan.jobs_running_max;
@@ -220,7 +226,7 @@ impl Jobs {
             if now {
                 self.queue.lock().stopped(&tenant);
             }
-            return Err((tenant, SubmitError::Store(error)));
+            return Err(SubmitError::Store(error));
         }
         drop(pins);
         self.count();

@@ -82,6 +82,32 @@ async fn a_tenant_that_has_used_up_its_day_is_refused() {
     assert!(answer.retry_after_secs() <= 86_400);
 }
 
+/// The id of a tenant's running job, once there is one.
+async fn running(operator: &Client, tenant: &str) -> String {
+    let path = format!("/admin/v1/jobs?tenant={tenant}&state=running");
+    until("a job runs", async || {
+        operator.get(&path).await.ok()["data"][0]["id"].as_str().map(str::to_owned)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_gives_its_place_back_and_its_job_goes_on() {
+    GATE.plan("leaver", &json!({ "requests": 0, "in_flight": 1 })).await;
+    let client = GATE.tenant_on("leaver", "leaver").await;
+    let operator = GATE.operator();
+    let body = json!({ "delay_ms": FOREVER_MS });
+    // Dropping the request closes its connection.
+    let id = tokio::select! {
+        answer = client.echo(&body) => panic!("answered with {}", answer.status),
+        id = running(&operator, "leaver") => id,
+    };
+    until("its place is free", async || (client.get("/v1/jobs").await.status == 200).then_some(()))
+        .await;
+    assert_eq!(client.job(&id).await["state"], "running");
+    operator.post(&format!("/admin/v1/jobs/leaver/{id}/cancel"), &json!({})).await.ok();
+}
+
 #[tokio::test]
 async fn a_tenant_with_too_many_open_requests_is_refused() {
     GATE.plan("single", &json!({ "requests": 0, "in_flight": 1 })).await;
@@ -90,11 +116,7 @@ async fn a_tenant_with_too_many_open_requests_is_refused() {
     let body = json!({ "delay_ms": FOREVER_MS });
     let waiting = client.echo(&body);
     let second = async {
-        let id = until("the first request runs", async || {
-            let jobs = operator.get("/admin/v1/jobs?tenant=crowd&state=running").await.ok();
-            jobs["data"][0]["id"].as_str().map(str::to_owned)
-        })
-        .await;
+        let id = running(&operator, "crowd").await;
         let answer = client.echo(&json!({})).await;
         operator.post(&format!("/admin/v1/jobs/crowd/{id}/cancel"), &json!({})).await.ok();
         answer

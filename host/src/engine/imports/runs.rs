@@ -65,7 +65,9 @@ fn refusal(error: SubmitError) -> wasmtime::Result<Refusal> {
         SubmitError::SidecarDown { retry_after } => Refusal::Down(millis(retry_after)),
         SubmitError::QueueFull { retry_after } => Refusal::QueueFull(millis(retry_after)),
         SubmitError::TooManyJobs { retry_after, .. } => Refusal::Busy(millis(retry_after)),
-        error @ (SubmitError::Store(_) | SubmitError::Disk(_)) => return Err(error.into()),
+        error @ (SubmitError::Store(_) | SubmitError::Disk(_) | SubmitError::Stopped) => {
+            return Err(error.into());
+        }
     })
 }
 
