@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Path, Query, Request, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::response::IntoResponse;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
@@ -24,14 +24,20 @@ use crate::store::{Job, JobFilter, JobState, StoreError};
 /// Jobs on one page when the client does not say, and at most.
 const PAGE: (u32, u32) = (50, 200);
 
-/// Who asks one of the host's own routes: any good credential will do.
-pub(super) async fn caller(
-    app: &App,
-    context: &Context,
-    parts: &Parts,
-) -> Result<Admitted, Problem> {
-    let mut head = service::head(parts, context)?;
-    service::admit(app, context, &mut head, "".into()).await
+/// Who asks one of the host's own routes: any good credential will do. A handler that takes a
+/// `Caller` runs after `auth` and `rate-limit` have said yes.
+#[derive(Debug)]
+pub(super) struct Caller(pub(super) Admitted);
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let context = parts.extensions.get::<Context>().cloned();
+        let context = context.expect("the front layer surrounds every route");
+        let mut head = service::head(parts, &context)?;
+        service::admit(app, &context, &mut head, "".into()).await.map(Self)
+    }
 }
 
 /// The caller's job, if they have one of that id.
@@ -44,12 +50,9 @@ pub(super) async fn find(app: &App, caller: &Admitted, id: &str) -> Result<Job, 
 /// `GET /v1/jobs/{id}`.
 pub(super) async fn one(
     State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
+    Caller(caller): Caller,
     Path(id): Path<String>,
-    request: Request,
 ) -> Answer {
-    let (parts, _) = request.into_parts();
-    let caller = caller(&app, &context, &parts).await?;
     let job = find(&app, &caller, &id).await?;
     let resource = shown(&app, &caller, &job).await?;
     let mut response = json_answer(StatusCode::OK, &resource);
@@ -89,12 +92,9 @@ pub(super) struct Page {
 /// `GET /v1/jobs?state=&service=&limit=&after=`, newest first.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
+    Caller(caller): Caller,
     page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
-    request: Request,
 ) -> Answer {
-    let (parts, _) = request.into_parts();
-    let caller = caller(&app, &context, &parts).await?;
     let bad = |detail: String| Problem::new(problem::BAD_REQUEST, detail);
     let Query(page) = page.map_err(|error| bad(error.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE.0);
@@ -120,12 +120,9 @@ pub(super) async fn list(
 /// `POST /v1/jobs/{id}/cancel`: idempotent; a final job stays as it is.
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
+    Caller(caller): Caller,
     Path(id): Path<String>,
-    request: Request,
 ) -> Answer {
-    let (parts, _) = request.into_parts();
-    let caller = caller(&app, &context, &parts).await?;
     let job = find(&app, &caller, &id).await?;
     let job = app.jobs.cancel(&caller.tenant, &job.id).await?.unwrap_or(job);
     let status = if job.state.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -135,12 +132,9 @@ pub(super) async fn cancel(
 /// `DELETE /v1/jobs/{id}`: the job and its artifacts, now.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
+    Caller(caller): Caller,
     Path(id): Path<String>,
-    request: Request,
 ) -> Answer {
-    let (parts, _) = request.into_parts();
-    let caller = caller(&app, &context, &parts).await?;
     let job = find(&app, &caller, &id).await?;
     match app.jobs.delete(&caller.tenant, &job.id).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -10,20 +10,13 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::App;
-use super::front::Context;
-use super::job;
+use super::job::Caller;
 use super::respond::{Answer, json as json_answer};
 use crate::problem::{self, Problem};
 use crate::sidecar::{Up, wire};
 
 /// `GET /v1/models`.
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    request: Request,
-) -> Answer {
-    let (parts, _) = request.into_parts();
-    job::caller(&app, &context, &parts).await?;
+pub(super) async fn list(State(app): State<Arc<App>>, _caller: Caller) -> Answer {
     let up = up(&app)?;
     let text = app.models.get(&up);
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
@@ -32,12 +25,9 @@ pub(super) async fn list(
 /// `GET /v1/models/{name@version}`.
 pub(super) async fn one(
     State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
+    _caller: Caller,
     Path(id): Path<String>,
-    request: Request,
 ) -> Answer {
-    let (parts, _) = request.into_parts();
-    job::caller(&app, &context, &parts).await?;
     let up = up(&app)?;
     match up.pipeline(&id) {
         Some(pipeline) => Ok(json_answer(StatusCode::OK, &model(&up, pipeline))),

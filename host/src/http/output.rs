@@ -6,15 +6,15 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::front::Context;
+use super::App;
+use super::job::{self, Caller};
 use super::respond::Answer;
-use super::{App, job};
 use crate::blobs::Blob;
 use crate::ids::Digest;
 use crate::problem::{self, Problem};
@@ -26,12 +26,10 @@ const PIECE_BYTES: usize = 256 << 10;
 /// `GET /v1/jobs/{id}/outputs/{name}`.
 pub(super) async fn serve(
     State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
+    Caller(caller): Caller,
     Path((id, name)): Path<(String, String)>,
-    request: Request,
+    headers: HeaderMap,
 ) -> Answer {
-    let (parts, _) = request.into_parts();
-    let caller = job::caller(&app, &context, &parts).await?;
     let job = job::find(&app, &caller, &id).await?;
     let Some(used) = job.outputs.iter().find(|output| output.name == name) else {
         let detail = match job.state {
@@ -44,7 +42,7 @@ pub(super) async fn serve(
         tracing::error!(job = %job.id, %error, "output cannot be opened");
         Problem::new(problem::INTERNAL, "the output cannot be opened")
     })?;
-    let mut response = stream(blob, Some(&used.digest), &parts.headers)?;
+    let mut response = stream(blob, Some(&used.digest), &headers)?;
     let headers = response.headers_mut();
     // Names are letters, digits, '_', '.' and '-': no quoting is needed.
     let disposition = format!("inline; filename=\"{name}\"");
