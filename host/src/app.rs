@@ -86,6 +86,24 @@ impl DataDir {
         self.0.join("postern.db")
     }
 
+    /// Does a host work in it now?
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub fn is_served(&self) -> std::io::Result<bool> {
+        match File::open(self.lock()).map(|file| file.try_lock_shared()) {
+            Ok(Err(TryLockError::WouldBlock)) => Ok(true),
+            Ok(Err(TryLockError::Error(error))) => Err(error),
+            Ok(Ok(())) => Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.0.join("host.lock")
+    }
+
     /// Makes the folder, readable by its owner alone.
     ///
     /// # Errors
@@ -263,8 +281,7 @@ fn sidecar_options(
 }
 
 fn lock(data: &DataDir) -> Result<File, StartError> {
-    let file =
-        File::options().create(true).truncate(false).write(true).open(data.0.join("host.lock"))?;
+    let file = File::options().create(true).truncate(false).write(true).open(data.lock())?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::Locked(data.0.clone())),

@@ -18,6 +18,7 @@ mod serve;
 mod tenant;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -26,6 +27,10 @@ use crate::app::{DataDir, Office, office};
 use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::telemetry::LogFormat;
+
+/// A running host has noticed another process's change after this: it looks at the store five times
+/// a second, and at what the store says as often.
+const NOTICE: Duration = Duration::from_millis(500);
 
 /// A guarded gate in front of a GPU.
 #[derive(Debug, Parser)]
@@ -84,9 +89,21 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Init => init(&desk).await,
         Command::Serve(serve) => serve.run(desk, &cli.log, cli.log_format).await,
-        Command::Tenant(tenant) => tenant.run(&desk.office().await?).await,
-        Command::Plan(plan) => plan.run(&desk.office().await?).await,
-        Command::Key(key) => key.run(&desk.office().await?, &desk.clock).await,
+        Command::Tenant(tenant) => {
+            let changes = tenant.changes();
+            tenant.run(&desk.office().await?).await?;
+            desk.settle(changes).await
+        }
+        Command::Plan(plan) => {
+            let changes = plan.changes();
+            plan.run(&desk.office().await?).await?;
+            desk.settle(changes).await
+        }
+        Command::Key(key) => {
+            let changes = key.changes();
+            key.run(&desk.office().await?, &desk.clock).await?;
+            desk.settle(changes).await
+        }
         Command::Job(job) => job.run(&desk.office().await?, &desk.clock).await,
         Command::Contracts(contracts) => contracts.run().await,
     }
@@ -102,6 +119,15 @@ struct Desk {
 impl Desk {
     async fn office(&self) -> anyhow::Result<Office> {
         Ok(office(&self.data, &self.settings, &self.clock).await?)
+    }
+
+    /// Gives a running host the time to notice a change, so that it is in force when the command
+    /// returns: a script that creates a key may use it at once.
+    async fn settle(&self, changed: bool) -> anyhow::Result<()> {
+        if changed && self.data.is_served()? {
+            tokio::time::sleep(NOTICE).await;
+        }
+        Ok(())
     }
 }
 

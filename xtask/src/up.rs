@@ -74,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     guests::run(workspace, None)?;
     build(workspace, options.release)?;
     let postern = workspace.binary("postern", options.release);
-    if !data.join("postern.toml").is_file() {
+    if !data.join("server.secret").is_file() {
         process::run(Command::new(&postern).arg("init").arg("--data").arg(&data))?;
     }
     // Again, because the build may have taken minutes.

@@ -46,6 +46,11 @@ pub(super) enum Key {
 }
 
 impl Key {
+    /// Does it change what a running host goes by?
+    pub(super) fn changes(&self) -> bool {
+        !matches!(self, Self::List { .. })
+    }
+
     pub(super) async fn run(self, office: &Office, clock: &Clock) -> anyhow::Result<()> {
         let tenancy = &office.tenancy;
         match self {

@@ -50,6 +50,11 @@ pub(super) struct Set {
 }
 
 impl Plan {
+    /// Does it change what a running host goes by?
+    pub(super) fn changes(&self) -> bool {
+        !matches!(self, Self::List)
+    }
+
     pub(super) async fn run(self, office: &Office) -> anyhow::Result<()> {
         match self {
             Self::List => {

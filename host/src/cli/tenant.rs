@@ -25,6 +25,11 @@ pub(super) enum Tenant {
 }
 
 impl Tenant {
+    /// Does it change what a running host goes by?
+    pub(super) fn changes(&self) -> bool {
+        !matches!(self, Self::List)
+    }
+
     pub(super) async fn run(self, office: &Office) -> anyhow::Result<()> {
         let tenancy = &office.tenancy;
         match self {
