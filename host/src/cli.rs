@@ -1,8 +1,8 @@
 //! The command line of `postern`.
 //!
-//! Owns the commands. Those about tenants, plans, keys and jobs work on the data folder itself; a
-//! host that is running on it sees the change within a second. What a script wants to read goes to
-//! standard output, everything else to standard error.
+//! Owns the commands. Those about tenants, plans, keys and jobs work on the data folder itself.
+//! A host that runs on it goes by a change of tenants, plans and keys when the command returns.
+//! What a script wants to read goes to standard output, everything else to standard error.
 
 #![expect(
     clippy::print_stdout,
