@@ -19,5 +19,6 @@ pub mod gray;
 pub mod morphology;
 pub mod resize;
 pub mod sharpness;
+pub mod simd;
 
 pub use error::VisionError;
