@@ -21,7 +21,7 @@ use postern::clock::Clock;
 use postern::engine::Limits;
 use postern::engine::fresh::Fresh;
 use postern::settings::Settings;
-use postern::sidecar::wire;
+use postern::sidecar::{Client, wire};
 use postern::tasks::Tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -48,6 +48,11 @@ enum Command {
         sidecar: PathBuf,
         #[arg(long, default_value_t = 20_000)]
         calls: usize,
+        /// Also the sidecar's echo at this rate, as `rate` asks the gate.
+        #[arg(long)]
+        rate: Option<f64>,
+        #[arg(long, default_value_t = 5)]
+        secs: u64,
     },
     /// `POST /v1/echo` at a fixed rate.
     Rate {
@@ -68,16 +73,24 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Inside { data, components, sidecar, calls } => {
+        Command::Inside { data, components, sidecar, calls, rate, secs } => {
             let mut settings = Settings::default();
             settings.sandbox.components.clone_from(&components);
             settings.sidecar.program = sidecar;
             let tasks = Tasks::default();
             let host = Host::start(&DataDir::new(&data), settings, &tasks, Clock::system()).await?;
             let hook = fresh(&host, &components.join("examples/pre-hook.wasm"), calls).await?;
-            let direct = direct(&host, calls).await?;
+            let client = client(&host).await?;
+            let one_by_one = direct(&client, calls).await?;
+            let at_rate = match rate {
+                Some(rate) => direct_at_rate(&client, rate, secs).await?,
+                None => "null".into(),
+            };
             tasks.stop(Duration::from_secs(10)).await;
-            println!("{{\"fresh_instance\":{hook},\"sidecar_direct\":{direct}}}");
+            println!(
+                "{{\"fresh_instance\":{hook},\"sidecar_direct\":{one_by_one},\
+                 \"sidecar_direct_at_rate\":{at_rate}}}"
+            );
         }
         Command::Rate { address, key, rate, secs, connections } => {
             println!("{}", at_rate(&address, &key, rate, secs, connections).await?);
@@ -103,26 +116,87 @@ async fn fresh(host: &Host, component: &std::path::Path, calls: usize) -> anyhow
     Ok(quantiles(took))
 }
 
-async fn direct(host: &Host, calls: usize) -> anyhow::Result<String> {
+async fn client(host: &Host) -> anyhow::Result<Client> {
     let mut sidecar = host.app.jobs.sidecar().clone();
     while sidecar.up().is_none() {
         sidecar.changed().await;
     }
-    let up = sidecar.up().context("the sidecar went away")?;
+    Ok(sidecar.up().context("the sidecar went away")?.client.clone())
+}
+
+async fn direct(client: &Client, calls: usize) -> anyhow::Result<String> {
     let mut took = Vec::with_capacity(calls);
     for number in 0..calls {
-        let request = wire::RunRequest {
-            run_id: format!("measure.{number}"),
-            pipeline: "echo@1".into(),
-            params: "{\"message\":\"hello\"}".into(),
-            ..wire::RunRequest::default()
-        };
         let start = Instant::now();
-        let mut events = up.client.run(request).await?;
-        while !matches!(events.next().await?, wire::run_event::Event::Finished(_)) {}
+        echo(client, format!("measure.{number}")).await?;
         took.push(start.elapsed());
     }
     Ok(quantiles(took))
+}
+
+/// The same open loop as [`at_rate`], past the gate. A sidecar runs a bounded number at once, so
+/// there are only as many senders.
+async fn direct_at_rate(client: &Client, rate: f64, secs: u64) -> anyhow::Result<String> {
+    let senders = 2;
+    let gap = Duration::from_secs_f64(f64::from(senders) / rate);
+    let start = Instant::now() + Duration::from_millis(100);
+    let mut tasks = Vec::new();
+    for index in 0..senders {
+        let client = client.clone();
+        let mut pace = Pace::new(start, gap.mul_f64(f64::from(index) / f64::from(senders)), gap);
+        tasks.push(tokio::spawn(async move {
+            let mut took = Vec::new();
+            while let Some(from) = pace.next(Duration::from_secs(secs)).await {
+                echo(&client, format!("measure.{index}.{}", took.len())).await?;
+                took.push(from.elapsed());
+            }
+            anyhow::Ok(took)
+        }));
+    }
+    let mut took = Vec::new();
+    for task in tasks {
+        took.extend(task.await??);
+    }
+    Ok(quantiles(took))
+}
+
+async fn echo(client: &Client, run_id: String) -> anyhow::Result<()> {
+    let request = wire::RunRequest {
+        run_id,
+        pipeline: "echo@1".into(),
+        params: "{\"message\":\"hello\"}".into(),
+        ..wire::RunRequest::default()
+    };
+    let mut events = client.run(request).await?;
+    while !matches!(events.next().await?, wire::run_event::Event::Finished(_)) {}
+    Ok(())
+}
+
+/// When a sender's requests are due.
+struct Pace {
+    start: Instant,
+    due: Instant,
+    gap: Duration,
+}
+
+impl Pace {
+    fn new(start: Instant, offset: Duration, gap: Duration) -> Self {
+        Self { start, due: start + offset, gap }
+    }
+
+    /// Waits until the next request is due; the moment that its latency counts from.
+    async fn next(&mut self, span: Duration) -> Option<Instant> {
+        if self.due >= self.start + span {
+            return None;
+        }
+        tokio::time::sleep_until(self.due.into()).await;
+        // The timer wakes up to two milliseconds late, which is nobody's doing; what a late answer
+        // to the request before costs is, and shows as a later start than that.
+        let now = Instant::now();
+        let from = if now > self.due + TIMER_GRAIN { self.due } else { now };
+        self.due += self.gap;
+        Some(from)
+    }
 }
 
 /// Spreads the rate over the connections; each sends its own requests when they are due.
@@ -147,21 +221,13 @@ async fn at_rate(
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let request = request.clone();
-        let first = start + gap.mul_f64(index as f64 / connections as f64);
+        let mut pace = Pace::new(start, gap.mul_f64(index as f64 / connections as f64), gap);
         tasks.push(tokio::spawn(async move {
             let mut took = Vec::new();
-            let mut due = first;
-            while due < start + Duration::from_secs(secs) {
-                tokio::time::sleep_until(due.into()).await;
-                // The timer wakes up to two milliseconds late, which is not the gate's doing; what
-                // a late answer to the request before costs is, and shows as a later start than
-                // that.
-                let now = Instant::now();
-                let from = if now > due + TIMER_GRAIN { due } else { now };
+            while let Some(from) = pace.next(Duration::from_secs(secs)).await {
                 stream.write_all(&request).await?;
                 answer(&mut stream).await?;
                 took.push(from.elapsed());
-                due += gap;
             }
             anyhow::Ok(took)
         }));

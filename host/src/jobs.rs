@@ -2,7 +2,9 @@
 //!
 //! Owns the life of a job. Knows the store, the blob plane and the sidecar; not HTTP and not what a
 //! pipeline does. Always: a job is in the store before anyone is told of it; only this module
-//! starts, requeues and finishes jobs; after a restart it goes on with what was accepted.
+//! starts, requeues and finishes jobs; after a restart it goes on with what was accepted. One that
+//! starts at once and ends within milliseconds is written once, with its end: until then nobody
+//! knows its id, and who waits for it sees a kill of the host as a broken connection.
 //! `queue.rs` decides the order, `attempt.rs` runs one attempt, `view.rs` shows a job. Start at
 //! [`Jobs::submit`].
 
@@ -15,10 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{OnceCell, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::blobs::{Blob, BlobStore};
+use crate::blobs::{Blob, BlobStore, Pin};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{JobId, KeyId, RequestId, TenantId};
 use crate::metrics::Metrics;
@@ -88,7 +90,6 @@ pub struct Jobs {
     options: Options,
     queue: Mutex<Queue>,
     live: Mutex<HashMap<JobId, Arc<Live>>>,
-    wake: Notify,
 }
 
 /// A job that is not final, or became so while somebody watches.
@@ -99,6 +100,10 @@ struct Live {
     cancel: CancellationToken,
     done: watch::Sender<Option<Arc<Job>>>,
     running_max: u32,
+    /// Set once the store has the job.
+    kept: OnceCell<()>,
+    /// Hold the inputs until the store does.
+    pins: Mutex<Vec<Pin>>,
 }
 
 /// What a [`Jobs`] is made of.
@@ -135,7 +140,6 @@ impl Jobs {
             options,
             queue: Mutex::new(Queue::new(options.queued_max)),
             live: Mutex::default(),
-            wake: Notify::new(),
         });
         jobs.recover().await?;
         let dispatcher = jobs.clone();
@@ -148,7 +152,8 @@ impl Jobs {
         Ok(jobs)
     }
 
-    /// Accepts a call. It is durable when this returns.
+    /// Accepts a call. The job is durable once [`Run::id`] has told its id, or a wait for it has
+    /// ended.
     ///
     /// # Errors
     /// See [`SubmitError`]; nothing was kept then.
@@ -200,7 +205,6 @@ impl Jobs {
     }
 
     async fn accept(self: &Arc<Self>, call: NewJob, slots: u32) -> Result<Run, SubmitError> {
-        let tenant = call.tenant.clone();
         let (mut inputs, mut pins) = (Vec::new(), Vec::new());
         for (slot, blob) in &call.inputs {
             match self.blobs.persist(&call.tenant, slot, blob).await {
@@ -220,24 +224,31 @@ impl Jobs {
             job.attempt = 1;
             job.started_at = Some(job.created_at);
         }
-        let live = self.track(job.clone(), running_max);
-        if let Err(error) = self.store.create_job(job).await {
-            self.live.lock().remove(&entry.id);
-            if now {
-                self.queue.lock().stopped(&tenant);
-            }
-            return Err(SubmitError::Store(error));
-        }
-        drop(pins);
-        self.count();
+        let live = self.track(job, running_max, OnceCell::new());
+        *live.pins.lock() = pins;
         let run = Run { jobs: self.clone(), live: live.clone() };
         if now {
             self.spawn_attempt(live);
+        } else if let Err(error) = self.keep(&live).await {
+            self.live.lock().remove(&entry.id);
+            return Err(SubmitError::Store(error));
         } else {
             self.queue.lock().push(entry);
-            self.wake.notify_one();
+            self.start_waiting();
         }
+        self.count();
         Ok(run)
+    }
+
+    /// Sees to it that the store has the job; it is durable when this returns.
+    async fn keep(&self, live: &Live) -> Result<(), StoreError> {
+        let create = || {
+            let job = live.job.lock().clone();
+            self.store.create_job(job)
+        };
+        live.kept.get_or_try_init(create).await?;
+        live.pins.lock().clear();
+        Ok(())
     }
 
     /// One job of `tenant` as it is now; `None`: no such job of that tenant.
@@ -324,7 +335,7 @@ impl Jobs {
         }
     }
 
-    fn track(&self, job: Job, running_max: u32) -> Arc<Live> {
+    fn track(&self, job: Job, running_max: u32, kept: OnceCell<()>) -> Arc<Live> {
         let id = job.id.clone();
         let live = Arc::new(Live {
             job: Mutex::new(job),
@@ -332,6 +343,8 @@ impl Jobs {
             cancel: CancellationToken::new(),
             done: watch::Sender::new(None),
             running_max,
+            kept,
+            pins: Mutex::default(),
         });
         self.live.lock().insert(id, live.clone());
         live
@@ -354,7 +367,7 @@ impl Jobs {
             tracing::info!(job = %job.id, attempt = job.attempt, "job taken up after a restart");
             let entry = self.entry(&job, running_max);
             let canceled = job.cancel_requested;
-            let live = self.track(job, running_max);
+            let live = self.track(job, running_max, OnceCell::new_with(Some(())));
             if canceled {
                 live.cancel.cancel();
             }
@@ -367,28 +380,33 @@ impl Jobs {
         Ok(())
     }
 
-    /// Starts waiting jobs whenever there is room, until the host stops.
+    /// Starts waiting jobs when a sidecar comes up, until the host stops. In between, who takes a
+    /// job up or ends one starts the next.
     async fn dispatch(self: Arc<Self>) {
         let mut sidecar = self.sidecar.clone();
         loop {
-            let slots = self.sidecar.up().map_or(0, |up| up.hello.runs_max);
-            let now = self.clock.monotonic();
-            loop {
-                let entry = self.queue.lock().pop(slots, now);
-                let Some(entry) = entry else { break };
-                let live = self.live.lock().get(&entry.id).cloned();
-                match live {
-                    Some(live) => self.spawn_attempt(live),
-                    None => self.queue.lock().stopped(&entry.tenant),
-                }
-            }
-            self.count();
+            self.start_waiting();
             tokio::select! {
-                () = self.wake.notified() => {}
                 () = sidecar.changed() => {}
                 () = self.tasks.stopping() => return,
             }
         }
+    }
+
+    /// Starts waiting jobs while there is room.
+    fn start_waiting(self: &Arc<Self>) {
+        let slots = self.sidecar.up().map_or(0, |up| up.hello.runs_max);
+        let now = self.clock.monotonic();
+        loop {
+            let entry = self.queue.lock().pop(slots, now);
+            let Some(entry) = entry else { break };
+            let live = self.live.lock().get(&entry.id).cloned();
+            match live {
+                Some(live) => self.spawn_attempt(live),
+                None => self.queue.lock().stopped(&entry.tenant),
+            }
+        }
+        self.count();
     }
 
     /// Shows how many wait and run.

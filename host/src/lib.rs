@@ -15,6 +15,7 @@ pub mod gate;
 pub mod http;
 pub mod ids;
 pub mod jobs;
+pub mod lanes;
 pub mod metrics;
 pub mod problem;
 pub mod secret;

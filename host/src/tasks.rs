@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +22,11 @@ impl Tasks {
     #[expect(clippy::disallowed_methods, reason = "the one home of spawned tasks")]
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(self.tracker.track_future(task)));
+    }
+
+    /// As [`Self::spawn`], on another runtime than the caller's.
+    pub fn spawn_on(&self, runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+        drop(runtime.spawn(self.tracker.track_future(task)));
     }
 
     /// Runs `work` every `period` until the host stops.

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Desk;
 use crate::app::Host;
 use crate::http;
+use crate::lanes::Lanes;
 use crate::tasks::Tasks;
 use crate::telemetry::{self, LogFormat};
 
@@ -60,14 +61,17 @@ impl Serve {
         let stop = Tasks::default();
         let watcher = stop.clone();
         stop.spawn(async move { signalled(&watcher).await });
+        let lanes = Lanes::start().context("no threads for connections")?;
         // The socket ends first, so that requests in flight still find every part running.
-        http::server::serve(listener, http::router(host.app.clone()), &server, &stop).await;
+        let on = http::server::On { lanes: &lanes, tasks: &stop };
+        http::server::serve(listener, http::router(host.app.clone()), &server, on).await;
         tracing::info!("stopping");
         let grace = Duration::from_secs(server.shutdown_secs_max.into());
         if !tasks.stop(grace).await {
             tracing::warn!("some work did not end in time; it goes on after the next start");
         }
         host.finish().await;
+        lanes.stop();
         tracing::info!("stopped");
         Ok(())
     }

@@ -32,6 +32,7 @@ pub(crate) mod imports {
             "postern:types/blobs@0.1.0.[method]blob-writer.write": async | trappable,
             "postern:types/blobs@0.1.0.[method]blob-writer.finish": async | trappable,
             "postern:pipelines/runs@0.1.0.submit": async | trappable,
+            "postern:pipelines/runs@0.1.0.[method]run.id": async | trappable,
             "postern:pipelines/runs@0.1.0.[method]run.wait": async | trappable,
             "postern:pipelines/runs@0.1.0.[method]run.cancel": async | trappable,
             "postern:pipelines/runs@0.1.0.[method]run.resource-json": async | trappable,

@@ -1,6 +1,6 @@
 //! The socket: accepts connections, bounds them, and ends gracefully.
 //!
-//! Owns the listener and the connections. Always: at most `connections_max` connections are open;
+//! Owns the listener and the connections, which it spreads over the lanes. Always: at most `connections_max` connections are open;
 //! one that does not send a whole head in time is closed; after the stop signal no new request is
 //! taken and those that run have the grace to finish.
 
@@ -21,6 +21,7 @@ use tower::ServiceExt;
 
 use super::Peer;
 use super::linger::Lingering;
+use crate::lanes::Lanes;
 use crate::settings::Server;
 use crate::tasks::Tasks;
 
@@ -34,8 +35,17 @@ const STREAMS_MAX: u32 = 100;
 /// Pause after a failed accept: the usual cause is too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Where connections run.
+#[derive(Debug, Clone, Copy)]
+pub struct On<'a> {
+    pub lanes: &'a Lanes,
+    /// Their stop is the server's.
+    pub tasks: &'a Tasks,
+}
+
 /// Serves until `tasks` stop, then until the connections have ended or the grace is over.
-pub async fn serve(listener: TcpListener, router: Router, settings: &Server, tasks: &Tasks) {
+pub async fn serve(listener: TcpListener, router: Router, settings: &Server, on: On<'_>) {
+    let On { lanes, tasks } = on;
     let places = Arc::new(Semaphore::new(
         usize::try_from(settings.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
     ));
@@ -58,17 +68,28 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &Server, tas
             },
             () = tasks.stopping() => break,
         };
-        prepare(&stream);
+        let stream = match prepare(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                note_accept(&error);
+                continue;
+            }
+        };
         let router = router.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let router = router.clone();
             router.oneshot(request.map(Body::new))
         });
-        let io = TokioIo::new(Lingering::new(stream));
         let builder = builder.clone();
         let watcher = graceful.watcher();
-        tasks.spawn(async move {
+        lanes.spawn(tasks, move || async move {
+            // Here, because a socket belongs to the runtime that it was made in.
+            let stream = match TcpStream::from_std(stream) {
+                Ok(stream) => stream,
+                Err(error) => return note_accept(&error),
+            };
+            let io = TokioIo::new(Lingering::new(stream));
             let connection = builder.serve_connection(io, service);
             if let Err(error) = watcher.watch(connection.into_owned()).await {
                 tracing::debug!(error, "connection ended early");
@@ -100,9 +121,11 @@ fn builder(settings: &Server) -> Builder<TokioExecutor> {
     builder
 }
 
-fn prepare(stream: &TcpStream) {
+/// Takes the socket off this runtime.
+fn prepare(stream: TcpStream) -> io::Result<std::net::TcpStream> {
     // Without it small answers wait for the client's acknowledgement. A failure costs only speed.
     let _ = stream.set_nodelay(true);
+    stream.into_std()
 }
 
 fn note_accept(error: &io::Error) {

@@ -5,6 +5,7 @@
 
 use std::path::{Component, Path};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Jobs, Live, ended};
@@ -21,6 +22,8 @@ const CRASHES_MAX: u32 = 2;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Pause before a write that failed is tried again; the job must not be lost to a full disk.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// A job that started at once and runs for longer is stored before it ends.
+const UNKEPT_MAX: Duration = Duration::from_millis(5);
 /// Longest name of an output, as the wire allows.
 const OUTPUT_NAME_BYTES_MAX: usize = 80;
 
@@ -61,7 +64,7 @@ impl Jobs {
                 self.settle(&live, job).await;
             }
         }
-        self.wake.notify_one();
+        self.start_waiting();
         if has_folder {
             self.blobs.remove_run(&run_id).await;
         }
@@ -117,9 +120,18 @@ impl Jobs {
     /// Follows a run to its end.
     async fn follow(&self, live: &Live, job: &Job, up: &Up, mut events: RunEvents) -> Outcome {
         let mut canceled = false;
+        let unkept = tokio::time::sleep(UNKEPT_MAX);
+        tokio::pin!(unkept);
         loop {
             let event = tokio::select! {
+                biased;
                 event = events.next() => event,
+                () = &mut unkept, if !unkept.is_elapsed() => {
+                    if let Err(error) = self.keep(live).await {
+                        tracing::error!(job = %job.id, %error, "job not stored while it runs");
+                    }
+                    continue;
+                }
                 () = live.cancel.cancelled(), if !canceled => {
                     canceled = true;
                     up.client.cancel(run_id(job)).await;
@@ -187,11 +199,35 @@ impl Jobs {
 
     async fn finish(&self, live: &Live, job: Job, ending: Ending) {
         let (id, attempt, at) = (job.id.clone(), job.attempt, self.clock.now());
-        let stored = self.insist(|| self.store.finish_job(&id, attempt, at, ending.clone())).await;
+        let done = ended(job.clone(), ending.clone(), at);
+        let stored = match self.keep_ended(live, &done).await {
+            Some(false) => {
+                self.insist(|| self.store.finish_job(&id, attempt, at, ending.clone())).await
+            }
+            whole => whole,
+        };
         match stored {
-            Some(true) => self.finished(live, ended(job, ending, at)),
+            Some(true) => self.finished(live, done),
             _ => self.settle(live, job).await,
         }
+    }
+
+    /// Stores a job with its end when the store does not have it; false when it has.
+    async fn keep_ended(&self, live: &Live, done: &Job) -> Option<bool> {
+        if live.kept.initialized() {
+            return Some(false);
+        }
+        let whole = AtomicBool::new(false);
+        let create = || async {
+            self.store.create_job(done.clone()).await?;
+            whole.store(true, Ordering::Relaxed);
+            Ok::<_, StoreError>(())
+        };
+        let keep = || async {
+            live.kept.get_or_try_init(create).await?;
+            Ok(whole.load(Ordering::Relaxed))
+        };
+        self.insist(keep).await
     }
 
     /// The sidecar is gone: the job goes back into the line, or is given up.
@@ -207,7 +243,12 @@ impl Jobs {
             return;
         }
         let (id, attempt) = (job.id.clone(), job.attempt);
-        let requeued = self.insist(|| self.store.requeue_job(&id, attempt, crashed)).await;
+        let requeued = self
+            .insist(|| async {
+                self.keep(live).await?;
+                self.store.requeue_job(&id, attempt, crashed).await
+            })
+            .await;
         self.queue.lock().stopped(&tenant);
         if requeued != Some(true) {
             self.settle(live, job).await;

@@ -28,20 +28,30 @@ pub struct Progress {
 }
 
 impl Run {
-    /// The job's id.
-    #[must_use]
-    pub fn id(&self) -> JobId {
-        self.live.job.lock().id.clone()
+    /// The job's id; the job is durable then.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn id(&self) -> Result<JobId, StoreError> {
+        self.jobs.keep(&self.live).await?;
+        Ok(self.live.job.lock().id.clone())
     }
 
-    /// Waits for the final state; `None` when `max` passes first.
+    /// Waits for the final state; `None` when `max` passes first. Either way the job is durable.
+    ///
+    /// # Errors
+    /// Of the store.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
-    pub async fn wait(&self, max: Duration) -> Option<Arc<Job>> {
+    pub async fn wait(&self, max: Duration) -> Result<Option<Arc<Job>>, StoreError> {
         let mut done = self.live.done.subscribe();
         let wait = done.wait_for(Option::is_some);
-        tokio::time::timeout(max, wait).await.ok()?.ok()?.clone()
+        if let Ok(Ok(job)) = tokio::time::timeout(max, wait).await {
+            return Ok(job.clone());
+        }
+        self.jobs.keep(&self.live).await?;
+        Ok(None)
     }
 
     /// The job as it is now.
@@ -56,14 +66,22 @@ impl Run {
     /// How far it is.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        let position = self.jobs.queue.lock().position(&self.id());
+        let id = self.live.job.lock().id.clone();
+        let position = self.jobs.queue.lock().position(&id);
         let queue_position = position.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         Progress { queue_position, ..self.live.progress.lock().clone() }
     }
 
-    /// The job resource without `result`.
-    #[must_use]
-    pub fn resource(&self) -> Value {
+    /// The job resource without `result`; the job is durable then.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn resource(&self) -> Result<Value, StoreError> {
+        self.jobs.keep(&self.live).await?;
+        Ok(self.shown())
+    }
+
+    fn shown(&self) -> Value {
         resource(&self.snapshot(), Some(&self.progress()))
     }
 
@@ -72,10 +90,8 @@ impl Run {
     /// # Errors
     /// Of the store.
     pub async fn cancel(&self) -> Result<(), StoreError> {
-        let (tenant, id) = {
-            let job = self.live.job.lock();
-            (job.tenant.clone(), job.id.clone())
-        };
+        let id = self.id().await?;
+        let tenant = self.live.job.lock().tenant.clone();
         self.jobs.cancel(&tenant, &id).await.map(|_| ())
     }
 
@@ -97,7 +113,7 @@ impl Jobs {
     #[must_use]
     pub fn resource(self: &Arc<Self>, job: &Job) -> Value {
         match self.unfinished(&job.tenant, &job.id) {
-            Some(run) if !job.state.is_final() => run.resource(),
+            Some(run) if !job.state.is_final() => run.shown(),
             _ => resource(job, None),
         }
     }

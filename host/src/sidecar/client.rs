@@ -1,17 +1,20 @@
 //! Calls to a sidecar over its Unix socket.
 //!
-//! Owns one connection. An error here says what happened to the connection or the run; what that
+//! Owns the connections. An error here says what happened to the connection or the run; what that
 //! means for a job is decided in `jobs/`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
+use tokio::sync::OnceCell;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status, Streaming};
 use tower::service_fn;
 
 use super::wire::sidecar_client::SidecarClient;
 use super::wire::{self, run_event::Event};
+use crate::lanes;
 
 /// Largest message; parameters and metadata are JSON of at most a few MiB.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -30,10 +33,13 @@ pub enum RunError {
     Refused(#[source] Box<Status>),
 }
 
-/// A connection to one sidecar.
+/// Connections to one sidecar.
+///
+/// Each lane has one of its own, made when it is first used: what a call wakes stays on the lane.
 #[derive(Debug, Clone)]
 pub struct Client {
-    inner: SidecarClient<Channel>,
+    socket: Arc<Path>,
+    places: Arc<[OnceCell<SidecarClient<Channel>>]>,
 }
 
 impl Client {
@@ -42,25 +48,29 @@ impl Client {
     /// # Errors
     /// Of the connection, or no common protocol.
     pub(super) async fn connect(socket: &Path) -> Result<(Self, wire::HelloReply), ConnectError> {
-        let path: PathBuf = socket.to_owned();
-        let connector = service_fn(move |_: Uri| {
-            let path = path.clone();
-            async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
-        });
-        // The address is never used: the connector ignores it.
-        let channel =
-            Endpoint::from_static("http://sidecar").connect_with_connector(connector).await?;
-        let inner = SidecarClient::new(channel)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let mut client = Self { inner };
+        let places = (0..lanes::places()).map(|_| OnceCell::new()).collect();
+        let client = Self { socket: socket.into(), places };
         let hello = wire::HelloRequest {
             protocol_min: postern_wire::PROTOCOL_MIN,
             protocol_max: postern_wire::PROTOCOL_MAX,
             host_version: env!("CARGO_PKG_VERSION").into(),
         };
-        let reply = client.inner.hello(hello).await.map_err(Box::new)?.into_inner();
+        let mut inner = client.here().await?;
+        let reply = inner.hello(hello).await.map_err(Box::new)?.into_inner();
         Ok((client, reply))
+    }
+
+    /// This lane's connection.
+    async fn here(&self) -> Result<SidecarClient<Channel>, tonic::transport::Error> {
+        let place = &self.places[lanes::place()];
+        place.get_or_try_init(|| dial(self.socket.clone())).await.cloned()
+    }
+
+    /// The same for calls, where a connection that cannot be made is one that broke.
+    async fn reach(&self) -> Result<SidecarClient<Channel>, RunError> {
+        self.here()
+            .await
+            .map_err(|error| RunError::Gone(Box::new(Status::unavailable(error.to_string()))))
     }
 
     /// The heartbeat.
@@ -68,7 +78,7 @@ impl Client {
     /// # Errors
     /// `Gone`.
     pub async fn health(&self) -> Result<wire::HealthReply, RunError> {
-        let mut inner = self.inner.clone();
+        let mut inner = self.reach().await?;
         match inner.health(wire::HealthRequest {}).await {
             Ok(reply) => Ok(reply.into_inner()),
             Err(status) => Err(RunError::Gone(Box::new(status))),
@@ -80,7 +90,7 @@ impl Client {
     /// # Errors
     /// See [`RunError`].
     pub async fn run(&self, request: wire::RunRequest) -> Result<RunEvents, RunError> {
-        let mut inner = self.inner.clone();
+        let mut inner = self.reach().await?;
         match inner.run(request).await {
             Ok(stream) => Ok(RunEvents { stream: stream.into_inner() }),
             Err(status) => Err(match status.code() {
@@ -95,11 +105,27 @@ impl Client {
 
     /// Asks a run to stop; its stream says when it has.
     pub async fn cancel(&self, run_id: String) {
-        let mut inner = self.inner.clone();
-        if let Err(error) = inner.cancel(wire::CancelRequest { run_id }).await {
+        let request = wire::CancelRequest { run_id };
+        let sent = match self.reach().await {
+            Ok(mut inner) => inner.cancel(request).await.map(drop).map_err(Box::new),
+            Err(error) => Err(Box::new(Status::unavailable(error.to_string()))),
+        };
+        if let Err(error) = sent {
             tracing::warn!(%error, "cancel not delivered");
         }
     }
+}
+
+async fn dial(socket: Arc<Path>) -> Result<SidecarClient<Channel>, tonic::transport::Error> {
+    let connector = service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move { tokio::net::UnixStream::connect(&socket).await.map(TokioIo::new) }
+    });
+    // The address is never used: the connector ignores it.
+    let channel = Endpoint::from_static("http://sidecar").connect_with_connector(connector).await?;
+    Ok(SidecarClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX))
 }
 
 /// What a run tells, in order.

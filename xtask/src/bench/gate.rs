@@ -43,14 +43,14 @@ pub(super) fn measure(workspace: &Workspace, options: &Gateway) -> Result<Value>
     report["echo_at_half_load"] = gate.at_rate(full / 2.0, options)?;
     report["memory"]["upload"] = gate.upload(options)?;
     drop(gate);
-    let inside = inside(workspace, options)?;
+    let inside = inside(workspace, options, full / 2.0)?;
     for (name, value) in inside.as_object().context("measure prints an object")? {
         report[name] = value.clone();
     }
     let p = |report: &Value, of: &str, which: &str| report[of][which].as_f64().unwrap_or(f64::NAN);
     let added = |which: &str| {
         let gate = p(&report, "echo_at_half_load", which);
-        (gate - p(&report, "sidecar_direct", which)).round()
+        (gate - p(&report, "sidecar_direct_at_rate", which)).round()
     };
     let added = json!({ "p50_us": added("p50_us"), "p99_us": added("p99_us") });
     report["echo_added_by_the_gate"] = added;
@@ -201,13 +201,14 @@ impl Gate {
 }
 
 /// What the program `measure` sees from inside.
-fn inside(workspace: &Workspace, options: &Gateway) -> Result<Value> {
+fn inside(workspace: &Workspace, options: &Gateway, rate: f64) -> Result<Value> {
     let data = fresh_folder(workspace, "inside")?;
     let postern = workspace.binary("postern", !options.dev);
     process::stdout(Command::new(postern).arg("--data").arg(&data).arg("init"))?;
     let mut measure = Command::new(workspace.binary("examples/measure", !options.dev));
     measure.arg("inside").arg("--data").arg(&data).arg("--components").arg(workspace.guests());
     measure.arg("--sidecar").arg(workspace.binary("postern-sidecar", !options.dev));
+    measure.args(["--rate", &rate.to_string(), "--secs", &options.secs.to_string()]);
     Ok(serde_json::from_str(&process::stdout(&mut measure)?)?)
 }
 

@@ -72,8 +72,8 @@ fn refusal(error: SubmitError) -> wasmtime::Result<Refusal> {
 }
 
 impl HostRun for Context {
-    fn id(&mut self, run: Resource<Run>) -> wasmtime::Result<String> {
-        Ok(self.table.get(&run)?.id().to_string())
+    async fn id(&mut self, run: Resource<Run>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&run)?.id().await?.to_string())
     }
 
     async fn wait(
@@ -83,7 +83,7 @@ impl HostRun for Context {
     ) -> wasmtime::Result<Result<Option<types::Outcome>, WitProblem>> {
         let max_wait_ms = max_wait_ms.min(self.call()?.wait_ms_max);
         let run = self.table.get(&run)?;
-        let done = run.wait(Duration::from_millis(max_wait_ms.into())).await;
+        let done = run.wait(Duration::from_millis(max_wait_ms.into())).await?;
         Ok(match done {
             None => Ok(None),
             Some(job) => outcome(&job).map(Some).map_err(WitProblem::from),
@@ -107,7 +107,7 @@ impl HostRun for Context {
     }
 
     async fn resource_json(&mut self, run: Resource<Run>) -> wasmtime::Result<String> {
-        Ok(self.table.get(&run)?.resource().to_string())
+        Ok(self.table.get(&run)?.resource().await?.to_string())
     }
 
     async fn output(
