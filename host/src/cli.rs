@@ -1,6 +1,7 @@
 //! The command line of `postern`.
 //!
-//! Owns the commands. Those about tenants, plans, keys and jobs work on the data folder itself.
+//! Owns the commands. Those about tenants, plans, keys and jobs work on the data folder itself;
+//! `call` is a client of a gate and has none.
 //! A host that runs on it goes by a change of tenants, plans and keys when the command returns.
 //! What a script wants to read goes to standard output, everything else to standard error.
 
@@ -10,6 +11,7 @@
     reason = "this is what a command line is for"
 )]
 
+mod call;
 mod contracts;
 mod job;
 mod key;
@@ -18,6 +20,7 @@ mod serve;
 mod tenant;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -70,6 +73,8 @@ enum Command {
     /// Create, list, rotate and revoke API keys.
     #[command(subcommand)]
     Key(key::Key),
+    /// Send files to a service of a running gate and fetch the result.
+    Call(call::Call),
     /// List, show and cancel jobs.
     #[command(subcommand)]
     Job(job::Job),
@@ -82,7 +87,16 @@ enum Command {
 ///
 /// # Errors
 /// Whatever keeps it from being done, for the person at the terminal.
-pub async fn run(cli: Cli) -> anyhow::Result<()> {
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // A customer's command: it has no data folder.
+    if let Command::Call(call) = cli.command {
+        return Ok(call.run().await);
+    }
+    operate(cli).await.map(|()| ExitCode::SUCCESS)
+}
+
+/// The operator's commands.
+async fn operate(cli: Cli) -> anyhow::Result<()> {
     let data = DataDir::new(&cli.data);
     let settings = Settings::read(&data.settings())?;
     let desk = Desk { data, clock: Clock::system(), settings };
@@ -106,6 +120,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Job(job) => job.run(&desk.office().await?, &desk.clock).await,
         Command::Contracts(contracts) => contracts.run().await,
+        Command::Call(_) => unreachable!("`run` has dealt with it"),
     }
 }
 

@@ -45,6 +45,17 @@ impl Client {
         Self { key: Some(key.to_owned()), ..self }
     }
 
+    /// Where the host listens.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// A request to be completed by the test, with the key as `Bearer`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.address));

@@ -328,7 +328,7 @@ fn check_built() {
 }
 
 /// A program beside the test: `target/debug/deps/<test>` → `target/debug/<name>`.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     profile_folder().join(name)
 }
 

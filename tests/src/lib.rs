@@ -5,9 +5,11 @@
 //! at [`gate::Gate::start`].
 
 pub mod archive;
+pub mod caller;
 pub mod client;
 pub mod clip;
 pub mod gate;
 pub mod patience;
 pub mod picture;
 pub mod process;
+pub mod relay;

@@ -37,6 +37,11 @@ impl Process {
         self.signal("TERM");
     }
 
+    /// What Ctrl-C sends.
+    pub fn interrupt(self) {
+        self.signal("INT");
+    }
+
     /// `VmRSS` or `VmHWM` (the peak) in bytes.
     ///
     /// # Panics

@@ -1,7 +1,8 @@
 //! Fields of a multipart form as JSON: `farneback.winsize=21` becomes `{"farneback":
 //! {"winsize": 21}}`, each text read as the type that the schema wants at its place.
 //!
-//! The part `params` may bring a whole JSON object; other fields are added to it.
+//! The part `params` may bring a whole JSON object; other fields are added to it. Where the schema
+//! is open (no `additionalProperties: false`), fields that it does not name are passed over unread.
 
 use serde_json::{Map, Value};
 
@@ -32,7 +33,8 @@ pub fn read<S: Source + ?Sized>(
     schema: &Schema,
     is_file: &dyn Fn(&str) -> bool,
 ) -> Result<Value, Fault> {
-    let fields: Vec<&Part> = parts.iter().filter(|part| !is_file(&part.name)).collect();
+    let is_field = |part: &&Part| !is_file(&part.name) && !is_passed_over(schema, &part.name);
+    let fields: Vec<&Part> = parts.iter().filter(is_field).collect();
     let mut total = 0;
     for part in &fields {
         let max = if part.name == PARAMS_PART { PARAMS_BYTES_MAX } else { FIELD_BYTES_MAX };
@@ -62,6 +64,13 @@ pub fn read<S: Source + ?Sized>(
         set(&mut members, schema, &part.name, &bytes)?;
     }
     Ok(Value::Object(members))
+}
+
+/// Is a part of this name neither a field nor a fault?
+#[must_use]
+pub fn is_passed_over(schema: &Schema, name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default();
+    schema.is_open() && name != PARAMS_PART && schema.property(first).is_none()
 }
 
 fn params(bytes: &[u8]) -> Result<Map<String, Value>, Fault> {
@@ -212,6 +221,19 @@ mod tests {
         for (fields, want) in cases {
             assert!(check(fields).starts_with(want), "{}", check(fields));
         }
+    }
+
+    #[test]
+    fn an_open_schema_passes_over_what_it_does_not_name() {
+        let open = Schema::parse(&json!({"properties": {"a": {"type": "integer"}}}));
+        let open = open.expect("understood");
+        let head = "content-disposition: form-data; name=";
+        let long = "x".repeat(FIELD_BYTES_MAX as usize + 1);
+        let body =
+            format!("--X\r\n{head}\"b.c\"\r\n\r\n{long}\r\n--X\r\n{head}\"a\"\r\n\r\n1\r\n--X--");
+        let parts = multipart::parse(body.as_bytes(), "X").expect("well-formed");
+        let value = read(body.as_bytes(), &parts, &open, &|_| false);
+        assert_eq!(value, Ok(json!({"a": 1})));
     }
 
     #[test]

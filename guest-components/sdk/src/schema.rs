@@ -251,6 +251,11 @@ impl Schema {
         self.properties.keys().map(String::as_str)
     }
 
+    /// May an object have members that are not named here?
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closed
+    }
+
     /// The schema of a member.
     pub(crate) fn property(&self, name: &str) -> Option<&Self> {
         self.properties.get(name)

@@ -20,7 +20,9 @@ pub(crate) fn rules() -> Value {
 
 /// For `/openapi.json`.
 pub(crate) fn openapi() -> Value {
-    template::read(OPENAPI, &rules())
+    let mut openapi = template::read(OPENAPI, &rules());
+    crate::compat::document(&mut openapi);
+    openapi
 }
 
 /// The parameters, for reading form fields.

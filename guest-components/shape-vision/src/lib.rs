@@ -3,7 +3,9 @@
 //! Knows the public names of the service and the slots of the pipeline `vision@1`; nothing of how
 //! it computes. Defaults are the pipeline's. Files of a form are slices of the body; base64 is
 //! decoded in pieces into new blobs. Start at `handle`; the contract is in `parameters.json`.
+//! `compat.rs` has the routes of an earlier service.
 
+mod compat;
 mod contract;
 mod present;
 mod request;
@@ -51,21 +53,26 @@ impl Guest for ShapeVision {
             name: "vision".to_owned(),
             title: "Vision: motion, edges and key frames of a video".to_owned(),
             version: "1".to_owned(),
-            routes: vec![Route {
+            routes: std::iter::once(Route {
                 name: "analyze".to_owned(),
                 method: "POST".to_owned(),
                 path: "/v1/vision/analyze".to_owned(),
                 rules: contract::rules().to_string(),
                 wait_secs: WAIT_SECS,
-            }],
+            })
+            .chain(compat::routes())
+            .collect(),
             pipelines: vec![PIPELINE.to_owned()],
             openapi: contract::openapi().to_string(),
         }
     }
 
     fn handle(request: Request) -> Result<Response, Problem> {
-        let Request { head, body, wait_ms, .. } = request;
+        let Request { head, route, body, wait_ms, .. } = request;
         let body = body.ok_or_else(|| Problem::new(422, "body_missing", "send a video"))?;
+        if compat::is_mine(&route) {
+            return trigger(&head, &body);
+        }
         let run = runs::submit(call(&head, &body)?).map_err(refused)?;
         let answer = match run.wait(wait_ms)? {
             Some(outcome) => {
@@ -83,20 +90,49 @@ impl Guest for ShapeVision {
     }
 }
 
+/// Answers a client of the earlier service.
+fn trigger(head: &Head, body: &Blob) -> Result<Response, Problem> {
+    let submit = |params: serde_json::Value, input| {
+        let (pipeline, params) = (PIPELINE.to_owned(), params.to_string());
+        runs::submit(Call { pipeline, params, inputs: vec![input] }).map_err(refused)
+    };
+    let schema = contract::parameters();
+    let content_type = head.content_type().ok_or_else(unsupported)?;
+    let answer = match body::Body::read(&content_type, body)? {
+        body::Body::Form(parts) => {
+            let asked = compat::of_form(body, &parts)?;
+            let video = slice(body, &asked.video);
+            asked.accepted(&submit(asked.params(&schema), video)?)
+        }
+        body::Body::Json(document) => {
+            let asked = compat::of_json(body, &document)?;
+            let video = decoded(&asked.video)?;
+            asked.accepted(&submit(asked.params(&schema), video)?)
+        }
+        body::Body::Raw => return Err(unsupported()),
+    };
+    let Answer { status, headers, body } = answer;
+    Ok(Response { status, headers, body: Body::Bytes(body.into_bytes()) })
+}
+
+fn unsupported() -> Problem {
+    Problem::new(415, "media_type_unsupported", "send a form or JSON")
+}
+
+/// A part of a form where it lies.
+fn slice(body: &Blob, file: &File<(u64, u64)>) -> Input {
+    let (start, bytes) = file.bytes;
+    Input { slot: file.slot.to_owned(), blob: body.slice(start, bytes, &file.media_type) }
+}
+
 /// The call that a request asks for.
 fn call(head: &Head, body: &Blob) -> Result<Call, Problem> {
-    let unsupported = || Problem::new(415, "media_type_unsupported", "send a form or JSON");
     let content_type = head.content_type().ok_or_else(unsupported)?;
     let schema = contract::parameters();
     let (params, inputs) = match body::Body::read(&content_type, body)? {
         body::Body::Form(parts) => {
             let Wanted { params, files } = request::of_form(body, &parts, &schema)?;
-            let slice = |file: File<(u64, u64)>| {
-                let (start, bytes) = file.bytes;
-                let blob = body.slice(start, bytes, &file.media_type);
-                Input { slot: file.slot.to_owned(), blob }
-            };
-            (params, files.into_iter().map(slice).collect())
+            (params, files.iter().map(|file| slice(body, file)).collect())
         }
         body::Body::Json(document) => {
             let Wanted { params, files } = request::of_json(body, &document, &schema)?;

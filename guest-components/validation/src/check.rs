@@ -123,12 +123,14 @@ fn check_form<S: Source>(rules: &Rules, body: &S, parts: &[Part]) -> Result<(), 
     schema.check(&value, &mut FormStrings)
 }
 
-/// Is a part of this name a file, a field, or the start of a dotted field?
+/// Is a part of this name a file, a field, the start of a dotted field, or passed over?
 fn is_known(rules: &Rules, name: &str) -> bool {
     let first = name.split('.').next().unwrap_or_default();
     rules.part(name).is_some()
         || rules.form.as_ref().is_some_and(|schema| {
-            name == form::PARAMS_PART || schema.names().any(|known| known == first)
+            name == form::PARAMS_PART
+                || schema.names().any(|known| known == first)
+                || form::is_passed_over(schema, name)
         })
 }
 
