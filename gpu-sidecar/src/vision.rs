@@ -10,15 +10,18 @@ mod border;
 mod error;
 
 pub mod plane;
+pub mod threads;
 
 pub mod blur;
 pub mod canny;
 pub mod farneback;
 pub mod flow_stats;
 pub mod gray;
+pub mod laplacian;
 pub mod morphology;
 pub mod resize;
 pub mod sharpness;
 pub mod simd;
+pub mod sobel;
 
 pub use error::VisionError;

@@ -99,6 +99,8 @@ const KERNELS: &[Kernel] = &[
     exact("close_3x3", Some(1.0)),
     exact("close_5x5_ellipse", None),
     exact("close_15x15", Some(1.0)),
+    exact("close_63x63", None),
+    exact("close_63x63_ellipse", None),
     flow("farneback_box"),
     flow("farneback_gaussian"),
 ];
