@@ -61,6 +61,22 @@ def prepare(folder, kernel, size):
         shape = cv2.MORPH_ELLIPSE if kernel.endswith("ellipse") else cv2.MORPH_RECT
         element = cv2.getStructuringElement(shape, (side, side))
         return lambda: cv2.morphologyEx(frame, cv2.MORPH_CLOSE, element, dst=out)
+    if kernel.startswith("sobel"):
+        _, axis, aperture = kernel.split("_")
+        frame, wide = read("noise" if aperture == "7" else "textured"), out.astype(numpy.int16)
+        order = (1, 0) if axis == "x" else (0, 1)
+        return lambda: cv2.Sobel(frame, cv2.CV_16S, *order, dst=wide, ksize=int(aperture))
+    if kernel.startswith("laplacian"):
+        frame, wide = read("textured"), out.astype(numpy.int16)
+        aperture = int(kernel.split("_")[1])
+        return lambda: cv2.Laplacian(frame, cv2.CV_16S, dst=wide, ksize=aperture)
+    if kernel.startswith("resize"):
+        _, how, numerator, of = kernel.split("_")
+        frame = read("textured")
+        to = (width * int(numerator) // int(of), height * int(numerator) // int(of))
+        how = cv2.INTER_AREA if how == "area" else cv2.INTER_LINEAR
+        smaller = numpy.empty(to[::-1], numpy.uint8)
+        return lambda: cv2.resize(frame, to, dst=smaller, interpolation=how)
     prev, following = read("shapes"), read("shapes_next")
     flags = cv2.OPTFLOW_FARNEBACK_GAUSSIAN if kernel.endswith("gaussian") else 0
     flow = numpy.empty((height, width, 2), numpy.float32)

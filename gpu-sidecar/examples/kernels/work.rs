@@ -3,12 +3,15 @@
 //! Owns the names of the benchmark. They are the ones of `xtask/src/bench/kernels.rs` and
 //! `xtask/bench/kernels.py`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use postern_sidecar::vision::canny::{Canny, CannyParams};
 use postern_sidecar::vision::farneback::{self, FarnebackParams, Window};
 use postern_sidecar::vision::gray::{Order, gray_into};
+use postern_sidecar::vision::laplacian::{Neighbours, laplacian};
 use postern_sidecar::vision::morphology::{Morphology, MorphologyParams, Operation, Shape};
 use postern_sidecar::vision::plane::Plane;
+use postern_sidecar::vision::resize::{self, Size};
+use postern_sidecar::vision::sobel::{Axis, sobel};
 use postern_sidecar::vision::threads::Threads;
 
 use crate::frames::Frames;
@@ -17,18 +20,28 @@ use crate::frames::Frames;
 pub(crate) struct Work<'a> {
     kernel: Kernel<'a>,
     gray: Plane<u8>,
-    flow: Option<Plane<[f32; 2]>>,
+    wide: Plane<i16>,
+    flow: Plane<[f32; 2]>,
 }
 
 enum Kernel<'a> {
     Gray(&'a Plane<[u8; 3]>),
     Canny(&'a Plane<u8>, Canny),
     Morphology(&'a Plane<u8>, Morphology),
+    Sobel(&'a Plane<u8>, u32, Axis),
+    Laplacian(&'a Plane<u8>, Neighbours),
+    Linear(&'a Plane<u8>, Size),
+    Area(&'a Plane<u8>, Size),
     Flow([&'a Plane<u8>; 2], FarnebackParams),
 }
 
 impl<'a> Work<'a> {
     pub(crate) fn named(name: &str, frames: &'a Frames) -> Result<Self> {
+        let (width, height) = frames.shapes.size();
+        let part = |numerator: usize, of: usize| Size {
+            width: width * numerator / of,
+            height: height * numerator / of,
+        };
         let kernel = match name {
             "gray" => Kernel::Gray(&frames.color),
             "canny_shapes" => canny(&frames.shapes, false)?,
@@ -37,16 +50,23 @@ impl<'a> Work<'a> {
             "canny_l2_shapes" => canny(&frames.shapes, true)?,
             "canny_l2_textured" => canny(&frames.textured, true)?,
             "canny_l2_noise" => canny(&frames.noise, true)?,
-            "close_3x3" => close(&frames.shapes, Shape::Rect, 3)?,
-            "close_5x5_ellipse" => close(&frames.shapes, Shape::Ellipse, 5)?,
-            "close_15x15" => close(&frames.shapes, Shape::Rect, 15)?,
-            "close_63x63" => close(&frames.shapes, Shape::Rect, 63)?,
-            "close_63x63_ellipse" => close(&frames.shapes, Shape::Ellipse, 63)?,
+            "sobel_x_3" => Kernel::Sobel(&frames.textured, 3, Axis::X),
+            "sobel_y_5" => Kernel::Sobel(&frames.textured, 5, Axis::Y),
+            "sobel_x_7" => Kernel::Sobel(&frames.noise, 7, Axis::X),
+            "laplacian_1" => Kernel::Laplacian(&frames.textured, Neighbours::Direct),
+            "laplacian_3" => Kernel::Laplacian(&frames.textured, Neighbours::Diagonal),
+            "resize_linear_2_3" => Kernel::Linear(&frames.textured, part(2, 3)),
+            "resize_linear_1_2" => Kernel::Linear(&frames.textured, part(1, 2)),
+            "resize_area_2_5" => Kernel::Area(&frames.textured, part(2, 5)),
+            "resize_area_1_4" => Kernel::Area(&frames.textured, part(1, 4)),
             "farneback_box" => flow(frames, Window::Box),
             "farneback_gaussian" => flow(frames, Window::Gaussian),
-            _ => bail!("no kernel is called `{name}`"),
+            _ => match name.strip_prefix("close_") {
+                Some(element) => close(&frames.shapes, element)?,
+                None => bail!("no kernel is called `{name}`"),
+            },
         };
-        Ok(Self { kernel, gray: Plane::pixel(), flow: None })
+        Ok(Self { kernel, gray: Plane::pixel(), wide: Plane::pixel(), flow: Plane::pixel() })
     }
 
     /// Calls the kernel once, on the threads of the pool that this is called in.
@@ -59,20 +79,36 @@ impl<'a> Work<'a> {
             Kernel::Gray(color) => gray_into(color, Order::Bgr, threads, &mut self.gray),
             Kernel::Canny(gray, canny) => canny.run(gray, threads, &mut self.gray),
             Kernel::Morphology(gray, filter) => filter.run(gray, threads, &mut self.gray),
+            Kernel::Sobel(gray, aperture, axis) => {
+                sobel(gray, (*aperture, *axis), threads, &mut self.wide)?;
+            }
+            Kernel::Laplacian(gray, neighbours) => {
+                laplacian(gray, *neighbours, threads, &mut self.wide);
+            }
+            Kernel::Linear(gray, size) => {
+                resize::linear_u8_into(gray, *size, threads, &mut self.gray)?;
+            }
+            Kernel::Area(gray, size) => {
+                resize::area_u8_into(gray, *size, threads, &mut self.gray)?;
+            }
             Kernel::Flow([prev, next], params) => {
-                self.flow = Some(farneback::flow(prev, next, params, None)?);
+                self.flow = farneback::flow(prev, next, params, None)?;
             }
         }
         Ok(())
     }
 
-    /// The result as it lies in memory: bytes, or little-endian f32.
+    /// The result as it lies in memory, little-endian.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        match &self.flow {
-            None => self.gray.data().to_vec(),
-            Some(flow) => {
-                flow.data().as_flattened().iter().flat_map(|value| value.to_le_bytes()).collect()
+        match &self.kernel {
+            Kernel::Flow(..) => {
+                let values = self.flow.data().as_flattened().iter();
+                values.flat_map(|value| value.to_le_bytes()).collect()
             }
+            Kernel::Sobel(..) | Kernel::Laplacian(..) => {
+                self.wide.data().iter().flat_map(|value| value.to_le_bytes()).collect()
+            }
+            _ => self.gray.data().to_vec(),
         }
     }
 }
@@ -81,12 +117,18 @@ fn canny(frame: &Plane<u8>, l2: bool) -> Result<Kernel<'_>> {
     Ok(Kernel::Canny(frame, Canny::new(&CannyParams { l2, ..Default::default() })?))
 }
 
-fn close(frame: &Plane<u8>, shape: Shape, side: u32) -> Result<Kernel<'_>> {
+/// `3x3` is a rectangle, `5x5_ellipse` an ellipse.
+fn close<'a>(frame: &'a Plane<u8>, element: &str) -> Result<Kernel<'a>> {
+    let (sides, shape) = match element.strip_suffix("_ellipse") {
+        Some(sides) => (sides, Shape::Ellipse),
+        None => (element, Shape::Rect),
+    };
+    let (width, height) = sides.split_once('x').context("an element is written 3x3")?;
     let params = MorphologyParams {
         operation: Operation::Close,
         shape,
-        kernel_width: side,
-        kernel_height: side,
+        kernel_width: width.parse()?,
+        kernel_height: height.parse()?,
         ..Default::default()
     };
     Ok(Kernel::Morphology(frame, Morphology::new(&params)?))

@@ -4,6 +4,7 @@
 //! them. Knows rows, not thresholds. Nothing saturates: |dx| is at most 255·3·16 (aperture 5), and
 //! |dx| + |dy| at most 24,480. Sums wrap instead of being checked, so that they become vectors.
 
+use crate::vision::aligned::Aligned;
 use crate::vision::simd::per_isa;
 
 /// Columns are worked on in blocks; a block is a word of the bit maps.
@@ -18,8 +19,6 @@ pub(super) trait Magnitude: Copy + Default + Ord + Send + Sync + std::fmt::Debug
     fn of(dx: i16, dy: i16) -> Self;
     /// A threshold; one that no magnitude passes may be cut to the largest number.
     fn threshold(whole: i32) -> Self;
-    /// One less, if `less`.
-    fn less(self, less: bool) -> Self;
 }
 
 impl Magnitude for i16 {
@@ -30,11 +29,6 @@ impl Magnitude for i16 {
 
     fn threshold(whole: i32) -> Self {
         i16::try_from(whole).unwrap_or(i16::MAX)
-    }
-
-    #[inline(always)]
-    fn less(self, less: bool) -> Self {
-        self.wrapping_sub(i16::from(less))
     }
 }
 
@@ -48,38 +42,27 @@ impl Magnitude for i32 {
     fn threshold(whole: i32) -> Self {
         whole
     }
-
-    #[inline(always)]
-    fn less(self, less: bool) -> Self {
-        self.wrapping_sub(i32::from(less))
-    }
 }
 
 /// The gradients of one row, up to a whole block; past the picture they are 0.
 #[derive(Debug, Default)]
 pub(super) struct Row<M> {
-    pub(super) dx: Vec<i16>,
-    pub(super) dy: Vec<i16>,
+    pub(super) dx: Aligned<i16>,
+    pub(super) dy: Aligned<i16>,
     /// Begins `FRONT` before the first column and ends as far behind the last block.
-    pub(super) magnitude: Vec<M>,
+    pub(super) magnitude: Aligned<M>,
     /// The largest magnitude of each block, or more.
-    pub(super) peak: Vec<M>,
+    pub(super) peak: Aligned<M>,
 }
 
 impl<M: Magnitude> Row<M> {
     /// All 0, for pictures of this width.
     pub(super) fn start(&mut self, width: usize) {
         let blocks = width.div_ceil(BLOCK);
-        let clear = |values: &mut Vec<i16>| {
-            values.clear();
-            values.resize(blocks * BLOCK, 0);
-        };
-        clear(&mut self.dx);
-        clear(&mut self.dy);
-        self.magnitude.clear();
-        self.magnitude.resize(blocks * BLOCK + 2 * FRONT, M::default());
-        self.peak.clear();
-        self.peak.resize(blocks, M::default());
+        self.dx.refill(blocks * BLOCK, 0);
+        self.dy.refill(blocks * BLOCK, 0);
+        self.magnitude.refill(blocks * BLOCK + 2 * FRONT, M::default());
+        self.peak.refill(blocks, M::default());
     }
 
     /// All 0: a row outside the picture.
@@ -92,15 +75,14 @@ impl<M: Magnitude> Row<M> {
 /// Sums down the columns of one row, with room for the kernel on both sides.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
-    smoothed: Vec<i16>,
-    derived: Vec<i16>,
+    smoothed: Aligned<i16>,
+    derived: Aligned<i16>,
 }
 
 impl Sums {
     pub(super) fn start(&mut self, width: usize) {
         for sums in [&mut self.smoothed, &mut self.derived] {
-            sums.clear();
-            sums.resize(width.next_multiple_of(BLOCK) + TAPS_MAX, 0);
+            sums.refill(width.next_multiple_of(BLOCK) + TAPS_MAX, 0);
         }
     }
 
@@ -270,12 +252,13 @@ fn longest<M: Magnitude>(row: &mut Row<M>, other: &Row<M>) {
     let (other_dx, other_dy) = (&other.dx[..length], &other.dy[..length]);
     let longer = &other.magnitude[FRONT..][..length];
     for x in 0..length {
-        let is_longer = longer[x] > magnitude[x];
-        dx[x] = if is_longer { other_dx[x] } else { dx[x] };
-        dy[x] = if is_longer { other_dy[x] } else { dy[x] };
+        // All ones where the other is longer: a condition would become a branch around a store.
+        let taken = i16::from(longer[x] > magnitude[x]).wrapping_neg();
+        dx[x] = dx[x].wrapping_add(other_dx[x].wrapping_sub(dx[x]) & taken);
+        dy[x] = dy[x].wrapping_add(other_dy[x].wrapping_sub(dy[x]) & taken);
         magnitude[x] = longer[x].max(magnitude[x]);
     }
-    for (peak, &other) in row.peak.iter_mut().zip(&other.peak) {
+    for (peak, &other) in row.peak.iter_mut().zip(other.peak.iter()) {
         *peak = other.max(*peak);
     }
 }

@@ -1,7 +1,7 @@
 //! Non-maximum suppression: which pixels of a row are ridges of the gradient, 64 at a time.
 //!
-//! Owns the comparison across the edge, without a branch: of the neighbours in the four
-//! directions two are selected. The direction is decided in 16 bits: with T = 13573·|dx| / 2¹⁵,
+//! Owns the comparison across the edge, without a branch: all four directions are compared. The
+//! direction is decided in 16 bits: with T = 13573·|dx| / 2¹⁵,
 //! which is whole only for dx = 0, |dy| < T is |dy| ≤ ⌊T⌋ and |dy| > 2·|dx| + T is the same
 //! with ⌊T⌋; where both are 0 there is no candidate.
 
@@ -82,18 +82,17 @@ fn ridges<M: Magnitude>(around: &Around<'_, M>, block: usize) -> [u8; BLOCK] {
         let is_horizontal = down <= flat;
         let is_vertical = down > across.wrapping_add(across).wrapping_add(flat);
         let is_falling = (dx[x] ^ dy[x]) < 0;
-        let select = |horizontal: M, vertical: M, falling: M, rising: M| {
-            let diagonal = if is_falling { falling } else { rising };
-            let upright = if is_vertical { vertical } else { diagonal };
-            if is_horizontal { horizontal } else { upright }
-        };
-        let before = select(row[x], above[x + 1], above[x + 2], above[x]);
-        let after = select(row[x + 2], below[x + 1], below[x], below[x + 2]);
-        // Along the axes the later neighbour may be as large.
-        let after = after.less(is_horizontal | is_vertical);
-        let magnitude = row[x + 1];
-        let is_ridge = (magnitude > low) & (magnitude > before) & (magnitude > after);
-        let mark = CANDIDATE | if magnitude > high { STRONG } else { 0 };
+        let m = row[x + 1];
+        // Along the axes the later neighbour may be as large. Every neighbour is compared and the
+        // answers are selected: a selected neighbour would be fetched from a computed address.
+        let beside = (m > row[x]) & (m >= row[x + 2]);
+        let upright = (m > above[x + 1]) & (m >= below[x + 1]);
+        let falling = (m > above[x + 2]) & (m > below[x]);
+        let rising = (m > above[x]) & (m > below[x + 2]);
+        let diagonal = (is_falling & falling) | (!is_falling & rising);
+        let steep = (is_vertical & upright) | (!is_vertical & diagonal);
+        let is_ridge = (m > low) & ((is_horizontal & beside) | (!is_horizontal & steep));
+        let mark = CANDIDATE | if m > high { STRONG } else { 0 };
         marks[x] = if is_ridge { mark } else { 0 };
     }
     marks

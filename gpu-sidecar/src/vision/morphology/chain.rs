@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::stage::{BLOCK, Extent, Stage, Step};
+use crate::vision::aligned::Aligned;
 use crate::vision::plane::Plane;
 use crate::vision::simd::Isa;
 
@@ -14,13 +15,13 @@ use crate::vision::simd::Isa;
 pub(super) struct Chain {
     stages: Vec<Stage>,
     /// A result row of the last stage, up to a whole block.
-    last: Vec<u8>,
+    last: Aligned<u8>,
 }
 
 impl Chain {
     pub(super) fn new(steps: &[Step], isa: Isa) -> Self {
         let stages = steps.iter().map(|step| Stage::new(step, isa)).collect();
-        Self { stages, last: Vec::new() }
+        Self { stages, last: Aligned::default() }
     }
 
     /// Hands rows `rows` of the result to `sink(y, row)`, from the top.
@@ -39,7 +40,7 @@ impl Chain {
             stage.start(Extent { width, input: input.clone(), output });
             output = input;
         }
-        self.last.resize(width.next_multiple_of(BLOCK), 0);
+        self.last.refill(width.next_multiple_of(BLOCK), 0);
         for y in output {
             let first = self.stages.first_mut().expect("an operation has at least one step");
             first.row()[..width].copy_from_slice(image.row(y));

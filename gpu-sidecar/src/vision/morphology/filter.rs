@@ -26,8 +26,9 @@ pub struct Morphology {
     erosion: Vec<Step>,
     workers: Vec<Chain>,
     eroders: Vec<Chain>,
-    /// Between two steps that are walked one after another.
-    between: Option<[Plane<u8>; 2]>,
+    /// For each step by itself, where steps are walked one after another, and what is between two.
+    alone: Vec<Vec<Chain>>,
+    between: [Plane<u8>; 2],
     isa: Isa,
 }
 
@@ -76,7 +77,8 @@ impl Morphology {
             erosion,
             workers: Vec::new(),
             eroders: Vec::new(),
-            between: None,
+            alone: Vec::new(),
+            between: [Plane::pixel(), Plane::pixel()],
             isa: Isa::best(),
         })
     }
@@ -116,20 +118,22 @@ impl Morphology {
         (last, out): (Last, &mut Plane<u8>),
     ) {
         let rows = threads.stripe_rows(image.height(), STRIPE_ROWS_MIN);
-        let [mut from, mut to] =
-            self.between.take().unwrap_or_else(|| [image.clone(), image.clone()]);
-        from.clone_from(image);
-        let (end, first) = self.steps.split_last().expect("an operation has at least one step");
-        for step in first {
-            to.reshape(image.width(), image.height());
+        self.alone.resize_with(self.steps.len(), Vec::new);
+        let [from, to] = &mut self.between;
+        let end = self.steps.len() - 1;
+        for (i, (step, workers)) in self.steps.iter().zip(&mut self.alone).enumerate() {
             let steps = std::slice::from_ref(step);
-            let task = Task { steps, rows, last: Last::Keep, isa: self.isa };
-            task.run(&mut Vec::new(), &from, (image, &mut to));
-            std::mem::swap(&mut from, &mut to);
+            let source = if i == 0 { image } else { &*from };
+            if i == end {
+                let task = Task { steps, rows, last, isa: self.isa };
+                task.run(workers, source, (image, &mut *out));
+            } else {
+                to.reshape(image.width(), image.height());
+                let task = Task { steps, rows, last: Last::Keep, isa: self.isa };
+                task.run(workers, source, (image, &mut *to));
+                std::mem::swap(from, to);
+            }
         }
-        let task = Task { steps: std::slice::from_ref(end), rows, last, isa: self.isa };
-        task.run(&mut Vec::new(), &from, (image, out));
-        self.between = Some([from, to]);
     }
 }
 

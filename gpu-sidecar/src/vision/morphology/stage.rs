@@ -10,6 +10,7 @@ mod window;
 use std::ops::Range;
 
 use super::rows::Extreme;
+use crate::vision::aligned::Aligned;
 use crate::vision::simd::Isa;
 pub(super) use runs::{Run, Runs};
 pub(super) use window::Window;
@@ -186,7 +187,7 @@ struct Work {
 /// One row with neutral samples around it.
 #[derive(Debug, Default)]
 struct Input {
-    samples: Vec<u8>,
+    samples: Aligned<u8>,
     /// Index of the first pixel; a whole number of blocks.
     front: usize,
     left: usize,
@@ -203,16 +204,10 @@ impl Input {
         self.neutral = neutral;
         // Two blocks more: a walk may read the block after the last that matters.
         let length = self.front + extent.stride() + reach.right + 2 * BLOCK;
-        refill(&mut self.samples, length, neutral);
+        self.samples.refill(length, neutral);
     }
 
     fn pad(&mut self) {
         self.samples[self.spill.clone()].fill(self.neutral);
     }
-}
-
-/// `length` times `value`, in the memory that is there.
-fn refill(samples: &mut Vec<u8>, length: usize, value: u8) {
-    samples.clear();
-    samples.resize(length, value);
 }

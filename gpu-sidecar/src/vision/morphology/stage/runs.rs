@@ -5,7 +5,8 @@
 //! of runs, not with the number of cells.
 
 use super::super::rows::{self, Extreme};
-use super::{BLOCK, Extent, Reach, Work, refill};
+use super::{BLOCK, Extent, Reach, Work};
+use crate::vision::aligned::Aligned;
 
 /// Neighbouring cells of one row of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +68,11 @@ impl Runs {
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Row y of the result is in place y modulo the kernel's height.
-    ring: Vec<u8>,
+    ring: Aligned<u8>,
     stride: usize,
     height: usize,
     output: std::ops::Range<usize>,
-    tables: Vec<u8>,
+    tables: Aligned<u8>,
     table_stride: usize,
 }
 
@@ -80,9 +81,9 @@ impl State {
         self.stride = extent.stride();
         self.height = runs.height();
         self.output = extent.output.clone();
-        refill(&mut self.ring, self.stride * self.height, extreme.neutral());
+        self.ring.refill(self.stride * self.height, extreme.neutral());
         self.table_stride = (self.stride + runs.width()).next_multiple_of(BLOCK) + BLOCK;
-        refill(&mut self.tables, self.table_stride * runs.tables.len(), extreme.neutral());
+        self.tables.refill(self.table_stride * runs.tables.len(), extreme.neutral());
     }
 
     /// Takes row `index`; `input` begins `left` samples before the first pixel.

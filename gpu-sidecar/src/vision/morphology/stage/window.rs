@@ -6,7 +6,8 @@
 //! three times however high the window is. Low windows are compared directly.
 
 use super::super::rows::{self, Extreme, ROWS_MAX};
-use super::{BLOCK, Extent, Reach, Work, refill};
+use super::{BLOCK, Extent, Reach, Work};
+use crate::vision::aligned::Aligned;
 
 /// A rectangle around each pixel.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,29 +51,29 @@ impl Window {
 pub(super) struct State {
     /// As many rows as the window is high, after the walks along them: row i of the stream is in
     /// place i modulo that height. Of the block before, suffixes.
-    ring: Vec<u8>,
+    ring: Aligned<u8>,
     stride: usize,
     /// The extreme of the block's rows so far.
-    prefix: Vec<u8>,
+    prefix: Aligned<u8>,
     /// Rows of the stream so far; rows above the image count.
     taken: usize,
     /// Whether a row was taken since the last one came out; below the image none is.
     waiting: bool,
     /// Between two walks.
-    between: [Vec<u8>; 2],
+    between: [Aligned<u8>; 2],
 }
 
 impl State {
     pub(super) fn start(&mut self, window: &Window, extent: &Extent, extreme: Extreme) {
         self.stride = extent.stride();
-        refill(&mut self.ring, self.stride * window.height(), extreme.neutral());
-        refill(&mut self.prefix, self.stride, extreme.neutral());
+        self.ring.refill(self.stride * window.height(), extreme.neutral());
+        self.prefix.refill(self.stride, extreme.neutral());
         // The stream begins at the first row that the first window covers.
         let first = extent.output.start as isize - window.reach.up as isize;
         self.taken = (extent.input.start as isize - first) as usize;
         let length = self.stride + window.width() + 2 * BLOCK;
         for row in &mut self.between {
-            refill(row, length, extreme.neutral());
+            row.refill(length, extreme.neutral());
         }
     }
 
@@ -89,7 +90,7 @@ impl State {
             let length = (self.stride + window.width() - covered).next_multiple_of(BLOCK);
             walk(source, offsets, &mut to[..length], work);
             (from, to) = (to, from);
-            source = &*from;
+            source = &from[..];
         }
         walk(source, &last.0, kept, work);
         // The first windows are not complete yet; `emit` does the same for all later rows.
