@@ -4,6 +4,7 @@
 //! nothing here passes or fails. Each target of an issue is printed beside its figure.
 
 mod gate;
+mod kernels;
 mod peers;
 mod wrk;
 
@@ -23,6 +24,8 @@ pub(crate) enum Bench {
     /// The gate: the policy chain alone, an echo through everything, a fresh instance, memory;
     /// beside a JavaScript isolate runtime and a Python server doing the same.
     Gateway(Gateway),
+    /// The vision kernels on one thread and on two; beside OpenCV's on the same pictures.
+    Kernels(kernels::Kernels),
 }
 
 /// How to measure the gate.
@@ -51,10 +54,12 @@ pub(crate) struct Gateway {
 
 /// Runs one measurement.
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
-    let Bench::Gateway(options) = bench;
-    let report = gateway(workspace, options)?;
+    let (report, out) = match bench {
+        Bench::Gateway(options) => (gateway(workspace, options)?, &options.out),
+        Bench::Kernels(options) => (kernels::measure(workspace, options)?, &options.out),
+    };
     let text = serde_json::to_string_pretty(&report)?;
-    if let Some(file) = &options.out {
+    if let Some(file) = out {
         std::fs::write(file, text.clone() + "\n")?;
     }
     println!("{text}");

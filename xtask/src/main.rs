@@ -44,6 +44,8 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test --only key_is      only tests whose name contains `key_is`
   cargo xtask tidy --bless            rewrite the checked-in contracts from what the code prints
   cargo xtask bench gateway           figures of the gate beside its peers, as JSON
+  cargo xtask bench kernels --against opencv
+                                      the vision kernels beside OpenCV's, as JSON and a table
   cargo xtask guests --chain debian   build the components with Debian's tool chain";
 
 /// Postern's automation.

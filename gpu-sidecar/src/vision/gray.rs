@@ -1,31 +1,78 @@
 //! Colour to gray, and raw video (I420) to colour (SPEC §1).
 //!
-//! Owns the fixed-point weights. Knows 8-bit samples only. All results are exact.
+//! Owns the fixed-point weights. Knows 8-bit samples only. All results are exact. A picture is one
+//! long row here: no pixel looks at another.
+
+mod luma;
+
+use rayon::prelude::*;
 
 use super::error::VisionError;
 use super::plane::Plane;
+use super::simd::Isa;
+use super::threads::Threads;
 
 /// Weights of blue, green and red in units of 2⁻¹⁵; they sum to 2¹⁵.
-const BLUE: u32 = 3735;
-const GREEN: u32 = 19235;
-const RED: u32 = 9798;
-const _: () = assert!(BLUE + GREEN + RED == 1 << 15);
+const BLUE: i16 = 3735;
+const GREEN: i16 = 19235;
+const RED: i16 = 9798;
+const _: () = assert!(BLUE as i32 + GREEN as i32 + RED as i32 == 1 << 15);
 
-/// The gray value of one colour, rounded half up.
-fn luma(blue: u8, green: u8, red: u8) -> u8 {
-    let sum = BLUE * u32::from(blue) + GREEN * u32::from(green) + RED * u32::from(red);
-    // At most 255·2¹⁵ + 2¹⁴, so the quotient fits.
-    ((sum + (1 << 14)) >> 15) as u8
+/// In which order a pixel's bytes lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Blue, green, red.
+    Bgr,
+    /// Red, green, blue.
+    Rgb,
+}
+
+impl Order {
+    fn weights(self) -> luma::Weights {
+        match self {
+            Self::Bgr => [BLUE, GREEN, RED],
+            Self::Rgb => [RED, GREEN, BLUE],
+        }
+    }
+}
+
+/// Fewest rows of a stripe: below that, a thread costs more than it brings.
+const STRIPE_ROWS_MIN: usize = 64;
+
+/// Gray of a picture whose pixels lie in `order`; `out` takes its size.
+pub fn gray_into(image: &Plane<[u8; 3]>, order: Order, threads: Threads, out: &mut Plane<u8>) {
+    gray_on(Isa::best(), (image, order), threads, out);
+}
+
+fn gray_on(
+    isa: Isa,
+    (image, order): (&Plane<[u8; 3]>, Order),
+    threads: Threads,
+    out: &mut Plane<u8>,
+) {
+    let (width, height) = image.size();
+    out.reshape(width, height);
+    let stripe = threads.stripe_rows(height, STRIPE_ROWS_MIN) * width;
+    let weights = order.weights();
+    if stripe == image.data().len() {
+        return luma::row(isa, image.data(), weights, out.data_mut());
+    }
+    let stripes = out.data_mut().par_chunks_mut(stripe).zip(image.data().par_chunks(stripe));
+    stripes.for_each(|(out, pixels)| luma::row(isa, pixels, weights, out));
 }
 
 /// Gray of a picture whose pixels are blue, green, red.
 pub fn gray_from_bgr(image: &Plane<[u8; 3]>) -> Plane<u8> {
-    image.map(|[blue, green, red]| luma(blue, green, red))
+    let mut out = Plane::pixel();
+    gray_into(image, Order::Bgr, Threads::Pool, &mut out);
+    out
 }
 
 /// Gray of a picture whose pixels are red, green, blue.
 pub fn gray_from_rgb(image: &Plane<[u8; 3]>) -> Plane<u8> {
-    image.map(|[red, green, blue]| luma(blue, green, red))
+    let mut out = Plane::pixel();
+    gray_into(image, Order::Rgb, Threads::Pool, &mut out);
+    out
 }
 
 /// A raw 4:2:0 frame: Y `(H, W)`, then U and V `(⌈H/2⌉, ⌈W/2⌉)`; BT.601, limited range.
@@ -89,9 +136,11 @@ fn bgr_from_yuv(y: u8, u: u8, v: u8) -> [u8; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vision::threads::on_three;
 
     #[test]
     fn gray_keeps_gray_and_weighs_colours() {
+        let luma = |blue, green, red| luma::luma([blue, green, red], Order::Bgr.weights());
         for level in 0..=255u8 {
             assert_eq!(luma(level, level, level), level);
         }
@@ -99,6 +148,36 @@ mod tests {
         let pixel = Plane::new(1, 1, vec![[10, 20, 200]]).expect("1 x 1");
         let mirrored = Plane::new(1, 1, vec![[200, 20, 10]]).expect("1 x 1");
         assert_eq!(gray_from_bgr(&pixel), gray_from_rgb(&mirrored));
+    }
+
+    #[test]
+    fn every_length_is_its_definition_on_any_processor_and_any_number_of_threads() {
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let bytes = state.to_le_bytes();
+            // Now and then a colour from the ends of the range.
+            if bytes[3] % 4 == 0 {
+                [bytes[1], bytes[2], 0].map(|v| v & 128)
+            } else {
+                [1, 2, 3].map(|i| bytes[i])
+            }
+        };
+        let mut got = Plane::pixel();
+        let sizes = (1..200).map(|width| (width, 1)).chain([(1, 9), (61, 300), (640, 130)]);
+        for (width, height) in sizes {
+            let pixels = (0..width * height).map(|_| next()).collect();
+            let image = Plane::new(width, height, pixels).expect("fits");
+            for order in [Order::Bgr, Order::Rgb] {
+                let want = image.map(|pixel| luma::luma(pixel, order.weights()));
+                for isa in Isa::available() {
+                    for threads in [Threads::Pool, Threads::This] {
+                        on_three(|| gray_on(isa, (&image, order), threads, &mut got));
+                        assert!(got == want, "{width} x {height} {isa:?} {threads:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,11 +2,21 @@
 //!
 //! Owns structuring elements and the seven operations. Pixels outside the image never win: they
 //! are neither copied nor zero. Colour goes through `Plane::per_channel`. Results are exact.
+//! Start at [`Morphology`], which keeps its memory from frame to frame; `plain` is the definition.
+
+mod chain;
+mod filter;
+#[cfg(test)]
+pub(crate) mod plain;
+mod rows;
+mod stage;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{VisionError, require};
 use super::plane::Plane;
+use super::threads::Threads;
+pub use filter::Morphology;
 
 /// Longest side of a kernel: one pixel costs up to its square of comparisons.
 pub const KERNEL_SIDE_MAX: u32 = 255;
@@ -167,15 +177,6 @@ impl Kernel {
     pub fn cells(&self) -> &[bool] {
         &self.cells
     }
-
-    /// Columns and rows from the pixel to each cell that counts.
-    fn offsets(&self) -> impl Iterator<Item = (isize, isize)> {
-        let counted = self.cells.iter().enumerate().filter(|&(_, &counts)| counts);
-        counted.map(|(i, _)| {
-            let (x, y) = ((i % self.width) as isize, (i / self.width) as isize);
-            (x - self.anchor.0 as isize, y - self.anchor.1 as isize)
-        })
-    }
 }
 
 /// The columns of row `y` that belong to the ellipse.
@@ -211,58 +212,9 @@ pub fn apply(
     kernel: &Kernel,
     iterations: u32,
 ) -> Result<Plane<u8>, VisionError> {
-    check_iterations(iterations)?;
-    let erode = |image: &Plane<u8>| repeat(image, iterations, |image| erode(image, kernel));
-    let dilate = |image: &Plane<u8>| repeat(image, iterations, |image| dilate(image, kernel));
-    Ok(match operation {
-        Operation::Erode => erode(image),
-        Operation::Dilate => dilate(image),
-        Operation::Open => dilate(&erode(image)),
-        Operation::Close => erode(&dilate(image)),
-        Operation::Gradient => dilate(image).zip_map(&erode(image), u8::saturating_sub),
-        Operation::TopHat => image.zip_map(&dilate(&erode(image)), u8::saturating_sub),
-        Operation::BlackHat => erode(&dilate(image)).zip_map(image, u8::saturating_sub),
-    })
-}
-
-fn repeat(image: &Plane<u8>, iterations: u32, step: impl Fn(&Plane<u8>) -> Plane<u8>) -> Plane<u8> {
-    let first = step(image);
-    (1..iterations).fold(first, |image, _| step(&image))
-}
-
-/// The least value under the kernel; 255 where all of it lies outside.
-pub(crate) fn erode(image: &Plane<u8>, kernel: &Kernel) -> Plane<u8> {
-    extremes(image, kernel, u8::MAX, u8::min)
-}
-
-/// The largest value under the kernel, which is not mirrored; 0 where all of it lies outside.
-pub(crate) fn dilate(image: &Plane<u8>, kernel: &Kernel) -> Plane<u8> {
-    extremes(image, kernel, u8::MIN, u8::max)
-}
-
-/// `pick` over the pixels under the kernel, from `neutral`.
-fn extremes(
-    image: &Plane<u8>,
-    kernel: &Kernel,
-    neutral: u8,
-    pick: impl Fn(u8, u8) -> u8 + Sync + Send,
-) -> Plane<u8> {
-    let (width, height) = image.size();
-    Plane::from_rows(width, height, |y, out| {
-        out.fill(neutral);
-        for (dx, dy) in kernel.offsets() {
-            let Some(from) = y.checked_add_signed(dy).filter(|&from| from < height) else {
-                continue;
-            };
-            // The whole row at once: `out[x]` meets `row[x + dx]` where both are inside.
-            let skip = dx.unsigned_abs().min(width);
-            let (to_skip, from_skip) = if dx < 0 { (skip, 0) } else { (0, skip) };
-            let row = &image.row(from)[from_skip..];
-            for (to, &sample) in out[to_skip..].iter_mut().zip(row) {
-                *to = pick(*to, sample);
-            }
-        }
-    })
+    let mut out = Plane::pixel();
+    Morphology::with_kernel(operation, kernel, iterations)?.run(image, Threads::Pool, &mut out);
+    Ok(out)
 }
 
 #[cfg(test)]

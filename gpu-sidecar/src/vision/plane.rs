@@ -48,6 +48,11 @@ impl<T> Plane<T> {
         &self.data
     }
 
+    /// All pixels, row by row, to be changed.
+    pub fn data_mut(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+
     /// All pixels, row by row, without a copy.
     pub fn into_data(self) -> Vec<T> {
         self.data
@@ -70,6 +75,19 @@ impl<T> Plane<T> {
 }
 
 impl<T: Copy + Default + Send + Sync> Plane<T> {
+    /// A plane of one pixel: the beginning of one that takes another's size.
+    pub fn pixel() -> Self {
+        Self { width: 1, height: 1, data: vec![T::default()] }
+    }
+
+    /// Takes another size and keeps its memory; what the pixels are then is not said. The sides
+    /// are at least 1.
+    pub(crate) fn reshape(&mut self, width: usize, height: usize) {
+        assert!(width > 0 && height > 0, "a plane has at least one pixel");
+        self.data.resize(width * height, T::default());
+        (self.width, self.height) = (width, height);
+    }
+
     /// Fills each row by `fill(y, row)`, rows in parallel. The sides are at least 1.
     pub(crate) fn from_rows(
         width: usize,
@@ -107,6 +125,7 @@ impl<T: Copy + Default + Send + Sync> Plane<T> {
     }
 
     /// Combines the pixels of two planes of one size.
+    #[allow(dead_code, reason = "the definitions in tests combine planes")]
     pub(crate) fn zip_map<U, V>(
         &self,
         other: &Plane<U>,

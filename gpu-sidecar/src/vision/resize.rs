@@ -1,11 +1,17 @@
 //! Resizing: linear and area, f32 and u8 (SPEC §5).
 //!
 //! Owns how a destination pixel maps to source pixels. Knows one channel; colour and flow go
-//! through `Plane::per_channel`. u8 results are exact.
+//! through `Plane::per_channel`. u8 results are exact; their loops are in `bytes`.
+
+mod bytes;
+#[cfg(test)]
+mod plain;
 
 use super::border::replicate;
 use super::error::{VisionError, require};
 use super::plane::Plane;
+use super::simd::Isa;
+use super::threads::Threads;
 
 /// Weights of the u8 form are whole numbers of 2⁻¹¹.
 const FIXED_ONE: f32 = 2048.0;
@@ -25,6 +31,14 @@ impl Size {
     fn check(self) -> Result<(), VisionError> {
         require(self.width > 0, "width", "at least 1")?;
         require(self.height > 0, "height", "at least 1")
+    }
+
+    fn check_shrinks(self, from: (usize, usize)) -> Result<(), VisionError> {
+        self.check()?;
+        if self.width > from.0 || self.height > from.1 {
+            return Err(VisionError::Enlarges { from, to: (self.width, self.height) });
+        }
+        Ok(())
     }
 }
 
@@ -89,30 +103,28 @@ fn fixed_weights(fraction: f32) -> (i32, i32) {
 /// # Errors
 /// `Parameter` when a side of `size` is 0.
 pub fn linear_u8(image: &Plane<u8>, size: Size) -> Result<Plane<u8>, VisionError> {
+    let mut out = Plane::pixel();
+    linear_u8_into(image, size, Threads::Pool, &mut out)?;
+    Ok(out)
+}
+
+/// As [`linear_u8`], on the threads that are named; `out` takes the size.
+/// # Errors
+/// As `linear_u8`.
+pub fn linear_u8_into(
+    image: &Plane<u8>,
+    size: Size,
+    threads: Threads,
+    out: &mut Plane<u8>,
+) -> Result<(), VisionError> {
     size.check()?;
-    let (width, height) = image.size();
-    if width == 2 * size.width && height == 2 * size.height {
-        return area_u8(image, size);
+    out.reshape(size.width, size.height);
+    if image.size() == (2 * size.width, 2 * size.height) {
+        bytes::halve(Isa::best(), image, threads, out);
+    } else {
+        bytes::linear(Isa::best(), image, threads, out);
     }
-    let columns: Vec<Spot> = (0..size.width).map(|x| spot_inside(x, width, size.width)).collect();
-    let across = |row: &[u8], column: &Spot| {
-        let (w0, w1) = fixed_weights(column.fraction);
-        let left = i32::from(row[column.first as usize]);
-        let right = i32::from(row[replicate(column.first + 1, width)]);
-        w0 * left + w1 * right
-    };
-    Ok(Plane::from_rows(size.width, size.height, |y, out| {
-        // Downwards the fraction stays at the edges and the rows are clamped instead.
-        let at = spot(y, height, size.height);
-        let (w0, w1) = fixed_weights(at.fraction);
-        let upper = image.row(replicate(at.first, height));
-        let lower = image.row(replicate(at.first + 1, height));
-        for (to, column) in out.iter_mut().zip(&columns) {
-            let above = (w0 * (across(upper, column) >> 4)) >> 16;
-            let below = (w1 * (across(lower, column) >> 4)) >> 16;
-            *to = ((above + below + 2) >> 2).clamp(0, 255) as u8;
-        }
-    }))
+    Ok(())
 }
 
 /// Area averaging of a f32 plane; only shrinks.
@@ -126,23 +138,36 @@ pub fn area_f32(image: &Plane<f32>, size: Size) -> Result<Plane<f32>, VisionErro
 /// # Errors
 /// As `area_f32`.
 pub fn area_u8(image: &Plane<u8>, size: Size) -> Result<Plane<u8>, VisionError> {
-    let (width, height) = image.size();
-    if width == 2 * size.width && height == 2 * size.height {
-        return Ok(halve_u8(image));
-    }
-    let wide = image.map(f32::from);
-    area(&wide, size, |value| value.round_ties_even().clamp(0.0, 255.0) as u8)
+    let mut out = Plane::pixel();
+    area_u8_into(image, size, Threads::Pool, &mut out)?;
+    Ok(out)
 }
 
-/// The mean of each 2×2 pixels, rounded half up. Both sides of `image` are even.
-fn halve_u8(image: &Plane<u8>) -> Plane<u8> {
-    Plane::from_rows(image.width() / 2, image.height() / 2, |y, out| {
-        let (upper, lower) = (image.row(2 * y), image.row(2 * y + 1));
-        for (x, to) in out.iter_mut().enumerate() {
-            let four = [upper[2 * x], upper[2 * x + 1], lower[2 * x], lower[2 * x + 1]];
-            *to = ((four.map(u32::from).iter().sum::<u32>() + 2) >> 2) as u8;
-        }
-    })
+/// As [`area_u8`], on the threads that are named; `out` takes the size.
+/// # Errors
+/// As `area_f32`.
+pub fn area_u8_into(
+    image: &Plane<u8>,
+    size: Size,
+    threads: Threads,
+    out: &mut Plane<u8>,
+) -> Result<(), VisionError> {
+    size.check_shrinks(image.size())?;
+    out.reshape(size.width, size.height);
+    let isa = Isa::best();
+    let (width, height) = image.size();
+    if (width, height) == (2 * size.width, 2 * size.height) {
+        bytes::halve(isa, image, threads, out);
+    } else if bytes::has_whole_blocks((width, height), size) {
+        bytes::blocks(isa, image, threads, out);
+    } else if width.is_multiple_of(size.width) && height.is_multiple_of(size.height) {
+        // Sums past 2²⁴ depend on their order: the definition's.
+        let wide = image.map(f32::from);
+        *out = area(&wide, size, |mean| mean.round_ties_even().clamp(0.0, 255.0) as u8)?;
+    } else {
+        bytes::cells(isa, image, threads, out);
+    }
+    Ok(())
 }
 
 /// The definition of area averaging; `finish` rounds the f32 mean to the pixel type.
@@ -151,11 +176,8 @@ fn area<T: Copy + Default + Send + Sync>(
     size: Size,
     finish: impl Fn(f32) -> T + Sync + Send,
 ) -> Result<Plane<T>, VisionError> {
-    size.check()?;
+    size.check_shrinks(image.size())?;
     let (width, height) = image.size();
-    if size.width > width || size.height > height {
-        return Err(VisionError::Enlarges { from: image.size(), to: (size.width, size.height) });
-    }
     if width.is_multiple_of(size.width) && height.is_multiple_of(size.height) {
         return Ok(blocks(image, size, finish));
     }
@@ -219,6 +241,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vision::threads::on_three;
 
     fn size(width: usize, height: usize) -> Size {
         Size { width, height }
@@ -264,6 +287,39 @@ mod tests {
         assert_eq!(area_u8(&halves, size(1, 1)).expect("a size").data(), [1]);
         let wide = Plane::new(4, 1, vec![0u8, 1, 1, 0]).expect("4 x 1");
         assert_eq!(area_u8(&wide, size(1, 1)).expect("a size").data(), [0]);
+    }
+
+    #[test]
+    fn bytes_are_their_definition_on_any_processor_and_any_number_of_threads() {
+        let sizes = [(1, 1), (1, 9), (9, 1), (3, 3), (40, 30), (67, 101), (128, 96)];
+        let mut got = Plane::pixel();
+        for (width, height) in sizes {
+            let samples = (0..width * height).map(|i| (i * i * 31 % 251) as u8).collect();
+            let image = Plane::new(width, height, samples).expect("fits");
+            for (to_width, to_height) in sizes.into_iter().chain([(64, 48), (20, 10), (5, 77)]) {
+                let to = size(to_width, to_height);
+                let what = format!("{width} x {height} to {to:?}");
+                got.reshape(to_width, to_height);
+                let is_half = (width, height) == (2 * to_width, 2 * to_height);
+                for (isa, threads) in
+                    Isa::available().flat_map(|isa| [(isa, Threads::Pool), (isa, Threads::This)])
+                {
+                    if !is_half {
+                        on_three(|| bytes::linear(isa, &image, threads, &mut got));
+                        assert_eq!(got, plain::linear(&image, to), "{what} {isa:?}");
+                    }
+                    if to_width > width || to_height > height {
+                        continue;
+                    }
+                    on_three(|| match (is_half, bytes::has_whole_blocks(image.size(), to)) {
+                        (true, _) => bytes::halve(isa, &image, threads, &mut got),
+                        (_, true) => bytes::blocks(isa, &image, threads, &mut got),
+                        _ => bytes::cells(isa, &image, threads, &mut got),
+                    });
+                    assert_eq!(got, plain::area(&image, to), "{what} {isa:?}");
+                }
+            }
+        }
     }
 
     #[test]

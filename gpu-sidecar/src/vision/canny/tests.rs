@@ -1,6 +1,113 @@
-//! Edges of small pictures that can be checked by eye; the goldens check the rest.
+//! The fast form against the definition in `plain`, and edges that can be checked by eye.
 
 use super::*;
+use crate::vision::simd::Isa;
+use crate::vision::threads::on_three;
+
+/// Pictures with every kind of content: noise, fine and soft texture, shapes, steps.
+fn pictures(width: usize, height: usize) -> Vec<Plane<u8>> {
+    let mut state = (width * 31 + height) as u32;
+    let mut next = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let noise: Vec<u8> = (0..width * height).map(|_| next()).collect();
+    let made = |pixel: &dyn Fn(usize, usize) -> u8| {
+        let pixels = (0..width * height).map(|i| pixel(i % width, i / width));
+        Plane::new(width, height, pixels.collect()).expect("fits")
+    };
+    let at = |x: usize, y: usize| u32::from(noise[(y % height) * width + x % width]);
+    vec![
+        made(&|x, y| at(x, y) as u8),
+        made(&|x, y| (0..25).map(|i| at(x + i % 5, y + i / 5)).sum::<u32>().div_euclid(25) as u8),
+        made(&|x, y| ((x * x + y * y * 3) / 40) as u8),
+        made(&|x, y| if (x / 7 + y / 5) % 2 == 0 { 200 } else { (at(x, y) / 16) as u8 }),
+        made(&|x, y| if x > y { 255 } else { 0 }),
+    ]
+}
+
+fn all_params() -> Vec<CannyParams> {
+    let thresholds = [(15.0, 60.0), (0.0, 0.0), (40.0, 41.5), (100.0, 700.0), (3.0, 1e9)];
+    let mut all = Vec::new();
+    for aperture in [3, 5, 7] {
+        for l2 in [false, true] {
+            let each = thresholds.map(|(low, high)| CannyParams { low, high, aperture, l2 });
+            all.extend(each);
+        }
+    }
+    all
+}
+
+#[test]
+fn edges_are_those_of_the_definition_on_any_processor_and_any_number_of_threads() {
+    let sizes =
+        [(1, 1), (1, 9), (9, 1), (3, 3), (2, 40), (64, 5), (65, 4), (61, 97), (131, 33), (300, 70)];
+    let mut got = Plane::pixel();
+    for (i, (width, height)) in sizes.into_iter().enumerate() {
+        for gray in pictures(width, height) {
+            // All parameters meet all sizes, but not on all pictures.
+            for params in all_params().into_iter().skip(i % 3).step_by(3) {
+                let want = plain::canny(&gray, &params);
+                for isa in Isa::available() {
+                    let mut canny = Canny::new(&params).expect("in range").on(isa);
+                    for threads in [Threads::Pool, Threads::This] {
+                        on_three(|| canny.run(&gray, threads, &mut got));
+                        assert!(got == want, "{:?} {params:?} {isa:?} {threads:?}", gray.size());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn colour_takes_the_longest_gradient() {
+    let mut got = Plane::pixel();
+    for (width, height) in [(1, 1), (5, 3), (67, 101)] {
+        let planes = pictures(width, height);
+        let pixel = |i: usize| [planes[0].data()[i], planes[3].data()[i], planes[1].data()[i]];
+        let data = (0..width * height).map(pixel).collect();
+        let image = Plane::new(width, height, data).expect("fits");
+        for params in all_params() {
+            let want = plain::canny_color(&image, &params);
+            for isa in Isa::available() {
+                let mut canny = Canny::new(&params).expect("in range").on(isa);
+                for threads in [Threads::Pool, Threads::This] {
+                    on_three(|| canny.run_color(&image, threads, &mut got));
+                    assert!(got == want, "{width} x {height} {params:?} {isa:?} {threads:?}");
+                }
+            }
+        }
+    }
+}
+
+/// One edge winds through the whole picture, over every seam many times.
+#[test]
+fn an_edge_is_followed_across_seams_as_often_as_it_takes() {
+    let (width, height) = (97, 240);
+    let mut data = vec![0u8; width * height];
+    for (i, pixel) in data.iter_mut().enumerate() {
+        let (x, y) = (i % width, i / width);
+        // A snake of upright bars, joined above and below in turn, clear of the border.
+        let (bar, across) = (x.wrapping_sub(4) / 8, x.wrapping_sub(4) % 8);
+        let joint = if bar.is_multiple_of(2) { y >= height - 7 } else { y < 7 };
+        let is_inside = (4..width - 8).contains(&x) && (4..height - 4).contains(&y);
+        // Only in the middle of the first bar is its edge strong.
+        let is_bright = bar == 0 && across < 3 && y.abs_diff(height / 2) < 5;
+        *pixel = match is_inside && (across < 3 || joint) {
+            true if is_bright => 255,
+            true => 30,
+            false => 0,
+        };
+    }
+    let comb = Plane::new(width, height, data).expect("fits");
+    let params = CannyParams { low: 20.0, high: 500.0, ..Default::default() };
+    let want = plain::canny(&comb, &params);
+    assert!(want.data().iter().filter(|&&v| v != 0).count() > 20 * height);
+    let mut got = Plane::pixel();
+    on_three(|| Canny::new(&params).expect("in range").run(&comb, Threads::Pool, &mut got));
+    assert_eq!(got, want);
+}
 
 fn step(width: usize, height: usize) -> Plane<u8> {
     let half = width / 2;

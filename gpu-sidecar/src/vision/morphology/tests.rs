@@ -1,30 +1,8 @@
-//! Every operation against the sentence that defines it, pixel by pixel.
+//! Every fast form against the definition in `plain`, which the goldens check.
 
 use super::*;
-
-/// Minimum or maximum straight from SPEC §4: all pixels (x + j − ax, y + i − ay) of the image.
-fn brute(image: &Plane<u8>, kernel: &Kernel, largest: bool) -> Plane<u8> {
-    let (width, height) = image.size();
-    let mut data = Vec::new();
-    for y in 0..height as isize {
-        for x in 0..width as isize {
-            let mut seen = Vec::new();
-            for i in 0..kernel.height {
-                for j in 0..kernel.width {
-                    let sx = x + j as isize - kernel.anchor.0 as isize;
-                    let sy = y + i as isize - kernel.anchor.1 as isize;
-                    let inside = sx >= 0 && sy >= 0 && sx < width as isize && sy < height as isize;
-                    if inside && kernel.cells[i * kernel.width + j] {
-                        seen.push(image.row(sy as usize)[sx as usize]);
-                    }
-                }
-            }
-            let picked = if largest { seen.iter().max() } else { seen.iter().min() };
-            data.push(picked.copied().unwrap_or(if largest { 0 } else { 255 }));
-        }
-    }
-    Plane::new(width, height, data).expect("a pixel for each pixel")
-}
+use crate::vision::simd::Isa;
+use crate::vision::threads::on_three;
 
 fn noise(width: usize, height: usize) -> Plane<u8> {
     let mut state = 12345u32;
@@ -39,7 +17,9 @@ fn noise(width: usize, height: usize) -> Plane<u8> {
 fn kernels() -> Vec<Kernel> {
     let mut kernels = Vec::new();
     for shape in [Shape::Rect, Shape::Cross, Shape::Ellipse] {
-        for (width, height) in [(1, 1), (2, 2), (3, 3), (4, 6), (9, 1), (1, 9), (5, 7), (31, 2)] {
+        for (width, height) in
+            [(1, 1), (2, 2), (3, 3), (4, 6), (9, 1), (1, 9), (5, 7), (31, 2), (70, 6), (3, 67)]
+        {
             let kernel = Kernel::shaped(shape, width, height).expect("sides are in range");
             let corner = kernel.clone().with_anchor(width - 1, 0).expect("a cell");
             kernels.extend([kernel, corner]);
@@ -51,37 +31,74 @@ fn kernels() -> Vec<Kernel> {
     kernels
 }
 
-#[test]
-fn least_and_largest_are_those_under_the_kernel() {
-    for (width, height) in [(1, 1), (2, 2), (1, 7), (16, 9), (33, 21)] {
-        let image = noise(width, height);
-        for kernel in kernels() {
-            assert_eq!(erode(&image, &kernel), brute(&image, &kernel, false), "{kernel:?}");
-            assert_eq!(dilate(&image, &kernel), brute(&image, &kernel, true), "{kernel:?}");
+const OPERATIONS: [Operation; 7] = [
+    Operation::Erode,
+    Operation::Dilate,
+    Operation::Open,
+    Operation::Close,
+    Operation::Gradient,
+    Operation::TopHat,
+    Operation::BlackHat,
+];
+
+/// Every instruction set, on one thread and on several, against the definition.
+#[track_caller]
+fn check(image: &Plane<u8>, operation: Operation, kernel: &Kernel, iterations: u32) {
+    let want = plain::apply(image, operation, kernel, iterations);
+    let mut got = Plane::pixel();
+    for isa in Isa::available() {
+        let made = Morphology::with_kernel(operation, kernel, iterations).expect("in range");
+        let mut filter = made.on(isa);
+        for threads in [Threads::This, Threads::Pool, Threads::This] {
+            on_three(|| filter.run(image, threads, &mut got));
+            let what = (operation, image.size(), iterations, isa, threads);
+            assert!(got == want, "{what:?} {kernel:?}");
         }
     }
 }
 
 #[test]
-fn compound_operations_follow_their_definition() {
-    let image = noise(23, 17);
-    for kernel in kernels() {
-        let low = |image: &Plane<u8>| brute(&brute(image, &kernel, false), &kernel, false);
-        let high = |image: &Plane<u8>| brute(&brute(image, &kernel, true), &kernel, true);
-        let minus = |a: Plane<u8>, b: Plane<u8>| a.zip_map(&b, u8::saturating_sub);
-        let cases = [
-            (Operation::Erode, low(&image)),
-            (Operation::Dilate, high(&image)),
-            (Operation::Open, high(&low(&image))),
-            (Operation::Close, low(&high(&image))),
-            (Operation::Gradient, minus(high(&image), low(&image))),
-            (Operation::TopHat, minus(image.clone(), high(&low(&image)))),
-            (Operation::BlackHat, minus(low(&high(&image)), image.clone())),
-        ];
-        for (operation, want) in cases {
-            let got = apply(&image, operation, &kernel, 2).expect("2 iterations");
-            assert_eq!(got, want, "{operation:?} {kernel:?}");
+fn every_operation_is_its_definition_at_every_size() {
+    let sizes = [(1, 1), (1, 9), (13, 1), (3, 3), (2, 70), (64, 5), (67, 41), (131, 97), (300, 2)];
+    for (i, (width, height)) in sizes.into_iter().enumerate() {
+        let image = noise(width, height);
+        for (k, kernel) in kernels().iter().enumerate() {
+            // All operations meet all kernels and all sizes, but not all at once.
+            let operation = OPERATIONS[(i + k) % OPERATIONS.len()];
+            check(&image, operation, kernel, 1);
         }
+    }
+    let image = noise(37, 83);
+    for operation in OPERATIONS {
+        for kernel in kernels() {
+            check(&image, operation, &kernel, 1);
+        }
+    }
+}
+
+#[test]
+fn repetitions_are_their_definition() {
+    for image in [noise(23, 17), noise(70, 150)] {
+        for operation in OPERATIONS {
+            for kernel in kernels() {
+                check(&image, operation, &kernel, 3);
+            }
+        }
+    }
+    // Grown far past the image, the window is as good as the image.
+    let large = Kernel::shaped(Shape::Rect, 2, 5).expect("in range");
+    check(&noise(40, 33), Operation::Close, &large, 100);
+}
+
+#[test]
+fn a_filter_serves_frames_of_other_sizes() {
+    let kernel = Kernel::shaped(Shape::Ellipse, 7, 9).expect("in range");
+    let mut filter = Morphology::with_kernel(Operation::BlackHat, &kernel, 2).expect("in range");
+    let mut got = Plane::pixel();
+    for (width, height) in [(90, 40), (5, 3), (200, 77), (1, 1)] {
+        let image = noise(width, height);
+        filter.run(&image, Threads::This, &mut got);
+        assert_eq!(got, plain::apply(&image, Operation::BlackHat, &kernel, 2));
     }
 }
 
