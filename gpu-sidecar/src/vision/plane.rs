@@ -48,6 +48,11 @@ impl<T> Plane<T> {
         &self.data
     }
 
+    /// All pixels, row by row, to be written.
+    pub(crate) fn data_mut(&mut self) -> &mut [T] {
+        &mut self.data
+    }
+
     /// All pixels, row by row, without a copy.
     pub fn into_data(self) -> Vec<T> {
         self.data
