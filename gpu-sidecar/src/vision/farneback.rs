@@ -8,15 +8,28 @@
 
 pub(crate) mod expansion;
 pub(crate) mod matrices;
+pub(crate) mod plain;
 pub(crate) mod pyramid;
 pub(crate) mod window;
+
+mod expand_rows;
+mod lines;
+mod matrix_rows;
+mod scale_rows;
+mod spots;
+mod start_rows;
+mod sweep;
+mod window_rows;
+mod workspace;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{VisionError, require};
 use super::plane::Plane;
-use super::resize;
+
+use lines::Lines;
 use pyramid::Level;
+pub use workspace::Farneback;
 
 /// Smallest side of a frame: below it OpenCV's border weights misbehave (SPEC §2.3).
 pub const SIDE_MIN: usize = 10;
@@ -114,33 +127,29 @@ impl FarnebackParams {
 #[derive(Debug, Clone)]
 pub struct Expansion {
     params: FarnebackParams,
-    /// Scale k and the coefficients `(h, w, 5)` of the frame at that scale; k = 0 first.
-    levels: Vec<(Level, Plane<[f32; 5]>)>,
+    /// Scale k and the coefficients of the frame at that scale, five lines a row; k = 0 first.
+    levels: Vec<(Level, Lines)>,
 }
 
 impl Expansion {
-    /// Expands a gray frame of 0 to 255.
+    /// Expands a gray frame of 0 to 255 on the current thread pool.
     /// # Errors
     /// `Parameter` when a field is outside its range; `TooSmall` below 10 pixels.
     pub fn of(frame: &Plane<u8>, params: &FarnebackParams) -> Result<Self, VisionError> {
-        Self::of_f32(&frame.map(f32::from), params)
+        let mut workspace = workspace_for(frame.size(), params)?;
+        let mut expansion = workspace.expansion();
+        workspace.expand(frame, &mut expansion)?;
+        Ok(expansion)
     }
 
     /// As `of`, for a frame of f32 samples on the same scale.
     /// # Errors
     /// As `of`.
     pub fn of_f32(frame: &Plane<f32>, params: &FarnebackParams) -> Result<Self, VisionError> {
-        params.check()?;
-        let (width, height) = frame.size();
-        if width < SIDE_MIN || height < SIDE_MIN {
-            return Err(VisionError::TooSmall { width, height, min: SIDE_MIN });
-        }
-        let mut levels = Vec::new();
-        for level in pyramid::levels(width, height, params) {
-            let image = pyramid::image(frame, &level)?;
-            levels.push((level, expansion::expand(&image, params)));
-        }
-        Ok(Self { params: params.clone(), levels })
+        let mut workspace = workspace_for(frame.size(), params)?;
+        let mut expansion = workspace.expansion();
+        workspace.expand_f32(frame, &mut expansion)?;
+        Ok(expansion)
     }
 
     /// Width and height of the frame.
@@ -150,7 +159,7 @@ impl Expansion {
 }
 
 /// The motion from `prev` to `next`: `(H, W)` of (x, y) in pixels; `initial`, of the same size,
-/// is where the search starts (zero when absent).
+/// is where the search starts (zero when absent). Many pairs are faster with one [`Farneback`].
 /// # Errors
 /// `Parameter`; `SizesDiffer`; `OtherExpansion` when a frame was expanded with other parameters.
 pub fn flow_between(
@@ -159,27 +168,11 @@ pub fn flow_between(
     params: &FarnebackParams,
     initial: Option<&Plane<[f32; 2]>>,
 ) -> Result<Plane<[f32; 2]>, VisionError> {
-    params.check()?;
-    if prev.size() != next.size() {
-        return Err(VisionError::SizesDiffer { first: prev.size(), second: next.size() });
-    }
-    if !(prev.params.expands_like(params) && next.params.expands_like(params)) {
-        return Err(VisionError::OtherExpansion);
-    }
-    let weights = window::Weights::of(params);
-    let mut flow = None;
-    for ((level, prev), (_, next)) in prev.levels.iter().zip(&next.levels).rev() {
-        let start = match flow {
-            None => coarsest_start(level, initial)?,
-            Some(coarser) => finer_start(level, &coarser, params)?,
-        };
-        let mut matrices = matrices::compute(prev, next, &start);
-        for _ in 1..params.iterations {
-            matrices = matrices::compute(prev, next, &window::solve(&matrices, &weights));
-        }
-        flow = Some(window::solve(&matrices, &weights));
-    }
-    Ok(flow.expect("a pyramid has at least the original scale"))
+    let mut workspace = workspace_for(prev.size(), params)?;
+    let (width, height) = prev.size();
+    let mut flow = Plane::new(width, height, vec![[0f32; 2]; width * height])?;
+    workspace.flow((prev, next), initial, &mut flow)?;
+    Ok(flow)
 }
 
 /// The motion between two gray frames that belong to no other pair.
@@ -196,35 +189,12 @@ pub fn flow(
     flow_between(&prev, &next, params, initial)
 }
 
-/// Zero, or `initial` shrunk by area to the coarsest scale and shortened with it.
-fn coarsest_start(
-    level: &Level,
-    initial: Option<&Plane<[f32; 2]>>,
-) -> Result<Plane<[f32; 2]>, VisionError> {
-    let size = resize::Size { width: level.width, height: level.height };
-    let Some(initial) = initial else {
-        return Ok(Plane::from_rows(size.width, size.height, |_, row| row.fill([0.0; 2])));
-    };
-    if initial.size() != level.original {
-        return Err(VisionError::SizesDiffer { first: level.original, second: initial.size() });
-    }
-    let shrunk = initial.per_channel(|plane| resize::area_f32(plane, size))?;
-    Ok(scaled(&shrunk, level.scale))
-}
-
-/// The flow of the next coarser scale, enlarged linearly and lengthened with it.
-fn finer_start(
-    level: &Level,
-    coarser: &Plane<[f32; 2]>,
+/// A workspace for frames of a size that uses every thread of the current pool.
+fn workspace_for(
+    (width, height): (usize, usize),
     params: &FarnebackParams,
-) -> Result<Plane<[f32; 2]>, VisionError> {
-    let size = resize::Size { width: level.width, height: level.height };
-    let enlarged = coarser.per_channel(|plane| resize::linear_f32(plane, size))?;
-    Ok(scaled(&enlarged, 1.0 / params.pyr_scale))
-}
-
-fn scaled(flow: &Plane<[f32; 2]>, factor: f64) -> Plane<[f32; 2]> {
-    flow.map(|vector| vector.map(|v| (f64::from(v) * factor) as f32))
+) -> Result<Farneback, VisionError> {
+    Ok(Farneback::new(params, width, height)?.on_threads(rayon::current_num_threads()))
 }
 
 #[cfg(test)]

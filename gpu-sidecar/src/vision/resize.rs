@@ -43,9 +43,9 @@ impl Size {
 }
 
 /// Where a destination coordinate falls: between `first` and `first + 1`, `fraction` of the way.
-struct Spot {
-    first: isize,
-    fraction: f32,
+pub(super) struct Spot {
+    pub(super) first: isize,
+    pub(super) fraction: f32,
 }
 
 /// The spot of destination `i` when `from` pixels become `to`: `(i + ½)·from/to − ½`.
@@ -57,7 +57,7 @@ fn spot(i: usize, from: usize, to: usize) -> Spot {
 }
 
 /// As `spot`, but on the edge pixel itself when it falls outside the image.
-fn spot_inside(i: usize, from: usize, to: usize) -> Spot {
+pub(super) fn spot_inside(i: usize, from: usize, to: usize) -> Spot {
     let spot = spot(i, from, to);
     if spot.first < 0 {
         return Spot { first: 0, fraction: 0.0 };

@@ -13,9 +13,9 @@ const SIGMA_NONE: f64 = 1.2e-7;
 /// The weights of the fit for x = 0..=n (they are even or odd in x) and the Gram inverse.
 pub(crate) struct Basis {
     /// `g(x)`, and `x·g(x)`, and `x²·g(x)`.
-    g: Vec<f32>,
-    xg: Vec<f32>,
-    xxg: Vec<f32>,
+    pub(super) g: Vec<f32>,
+    pub(super) xg: Vec<f32>,
+    pub(super) xxg: Vec<f32>,
     pub(crate) ig11: f64,
     pub(crate) ig03: f64,
     pub(crate) ig33: f64,
@@ -57,7 +57,7 @@ impl Basis {
     }
 
     /// Pixels to each side.
-    fn n(&self) -> usize {
+    pub(super) fn n(&self) -> usize {
         self.g.len() - 1
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn compute(
 }
 
 /// The product of the weights for both edges along one axis.
-fn attenuation(at: usize, length: usize) -> f32 {
+pub(super) fn attenuation(at: usize, length: usize) -> f32 {
     let weight = |distance: usize| BORDER.get(distance).copied().unwrap_or(1.0);
     weight(at) * weight(length - 1 - at)
 }

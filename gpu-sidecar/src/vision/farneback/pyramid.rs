@@ -40,16 +40,19 @@ pub(crate) fn levels(width: usize, height: usize, params: &FarnebackParams) -> V
     levels
 }
 
+/// The weights of the blur that precedes the resizing to `level`.
+pub(super) fn taps(level: &Level) -> Taps {
+    let sigma = (1.0 / level.scale - 1.0) / 2.0;
+    if sigma == 0.0 {
+        // The original is blurred too.
+        return Taps::quarters();
+    }
+    let count = ((5.0 * sigma).round_ties_even() as usize | 1).max(3);
+    Taps::gaussian(count / 2, sigma)
+}
+
 /// The original frame, blurred for `level` and resized to it by linear interpolation.
 pub(crate) fn image(frame: &Plane<f32>, level: &Level) -> Result<Plane<f32>, VisionError> {
-    let sigma = (1.0 / level.scale - 1.0) / 2.0;
-    let taps = if sigma == 0.0 {
-        // The original is blurred too.
-        Taps::quarters()
-    } else {
-        let count = ((5.0 * sigma).round_ties_even() as usize | 1).max(3);
-        Taps::gaussian(count / 2, sigma)
-    };
     let size = resize::Size { width: level.width, height: level.height };
-    resize::linear_f32(&blur(frame, &taps), size)
+    resize::linear_f32(&blur(frame, &taps(level)), size)
 }

@@ -9,14 +9,16 @@ use crate::vision::border::replicate;
 use crate::vision::plane::Plane;
 
 /// Keeps flat regions solvable. Absolute, which is why frames are 0 to 255 and not 0 to 1.
-const REGULARISER: f64 = 1e-3;
+pub(super) const REGULARISER: f64 = 1e-3;
 /// Terms of a matrix.
 const TERMS: usize = 5;
 
 /// Weights of the separable window over −m..=m, and what its sum is multiplied with.
+#[derive(Debug)]
 pub(crate) struct Weights {
-    line: Vec<f32>,
+    pub(super) line: Vec<f32>,
     share: f64,
+    pub(super) window: Window,
 }
 
 impl Weights {
@@ -27,6 +29,7 @@ impl Weights {
             Window::Box => Self {
                 line: vec![1.0; 2 * m + 1],
                 share: 1.0 / f64::from(params.winsize * params.winsize),
+                window: Window::Box,
             },
             Window::Gaussian => {
                 let sigma = 0.3 * m as f64;
@@ -34,13 +37,22 @@ impl Weights {
                 let raw = |i: usize| (-x(i) * x(i) / (2.0 * sigma * sigma)).exp();
                 let sum: f64 = (0..=2 * m).map(raw).sum();
                 let line = (0..=2 * m).map(|i| (raw(i) / sum) as f32).collect();
-                Self { line, share: 1.0 }
+                Self { line, share: 1.0, window: Window::Gaussian }
             }
         }
     }
 
-    fn m(&self) -> usize {
+    /// Pixels to each side of the middle.
+    pub(super) fn m(&self) -> usize {
         self.line.len() / 2
+    }
+}
+
+impl Weights {
+    /// The regulariser for sums that are not multiplied with `share`: the solution of sums of
+    /// weight 1/`share` is that of the averages when it grows with the square.
+    pub(super) fn regulariser_of_sums(&self) -> f32 {
+        (REGULARISER / (self.share * self.share)) as f32
     }
 }
 
