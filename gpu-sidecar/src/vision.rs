@@ -17,6 +17,7 @@ pub mod farneback;
 pub mod flow_stats;
 pub mod gray;
 pub mod morphology;
+pub mod regions;
 pub mod resize;
 pub mod sharpness;
 pub mod simd;
