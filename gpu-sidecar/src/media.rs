@@ -1,10 +1,12 @@
-//! Media: bytes from customers become frames, under limits. The only place that decodes anything.
+//! Media: bytes from customers become frames, and frames videos, under limits. The only place that
+//! decodes anything.
 //!
 //! Owns the decoders and their limits. Videos are decoded by `ffmpeg` in a process of its own,
 //! which may open the one file it is given and nothing else; pictures by the crate `image`, from a
 //! closed list of formats. Knows no pipeline. Start at [`Video::probe`] and [`picture`].
 
 mod decode;
+mod encode;
 mod ffmpeg;
 mod limits;
 mod picture;
@@ -13,6 +15,7 @@ mod probe;
 use crate::vision::plane::Plane;
 
 pub use decode::{Ending, Frames, Sampling, Stamp};
+pub use encode::Encoder;
 pub use ffmpeg::{Ffmpeg, INSTALL_HINT};
 pub use limits::VIDEO_PIXELS_MAX;
 pub use picture::{PICTURE_PIXELS_MAX, picture, picture_size};

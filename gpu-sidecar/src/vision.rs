@@ -22,6 +22,7 @@ pub mod flow_stats;
 pub mod gray;
 pub mod laplacian;
 pub mod morphology;
+pub mod regions;
 pub mod resize;
 pub mod sharpness;
 pub mod simd;

@@ -209,6 +209,55 @@ async fn parameters_change_the_result_and_come_back_with_it() {
 }
 
 #[tokio::test]
+async fn every_artifact_can_be_asked_for_and_downloaded() {
+    let client = GATE.tenant("artifacts").await;
+    let outputs = json!([
+        "key_frames",
+        "edges",
+        "masks",
+        "heatmap",
+        "defects",
+        "flow_flo",
+        "flow_safetensors",
+        "flow_png",
+        "preview",
+        "plot",
+        "zip"
+    ]);
+    let form = clip_form().text("outputs", outputs.to_string()).text("item_type", "card");
+    let result = client.analyze(form.text("key_frames", "2")).await.result();
+    assert_eq!(
+        (&result["params"]["item_type"], &result["params"]["outputs"]),
+        (&json!("card"), &outputs)
+    );
+    let types = [
+        ("frame", "image/png"),
+        ("edges", "image/png"),
+        ("mask", "image/png"),
+        ("heatmap", "image/png"),
+        ("defects", "application/json"),
+        ("defect_mask", "image/png"),
+        ("flow_flo", "application/octet-stream"),
+        ("flow_safetensors", "application/octet-stream"),
+        ("flow_png", "image/png"),
+    ];
+    // The second part of the clip does not begin with its first frame, which has no flow.
+    let artifacts = &key_frames(&result)[1]["artifacts"];
+    let clip =
+        [("preview", "video/mp4"), ("plot", "image/svg+xml"), ("archive", "application/zip")];
+    let of_clip = clip.map(|(name, media_type)| (&result["artifacts"][name], media_type));
+    let of_key = types.map(|(name, media_type)| (&artifacts[name], media_type));
+    for (artifact, media_type) in of_key.into_iter().chain(of_clip) {
+        assert_eq!(artifact["media_type"], media_type, "{artifact}");
+        let answer = client.get(artifact["url"].as_str().expect("a link")).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(media_type)));
+        assert_eq!(artifact["bytes"], answer.body.len());
+    }
+    let refused = client.analyze(clip_form().text("outputs", "[\"hologram\"]")).await;
+    refused.problem(422, "field_invalid", Some("outputs[0]"));
+}
+
+#[tokio::test]
 async fn any_container_and_codec_is_read() {
     let client = GATE.tenant("codecs").await;
     let source = clip::source(WIDTH, HEIGHT, 1);

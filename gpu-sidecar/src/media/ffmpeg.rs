@@ -6,7 +6,7 @@
 use std::env;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{self, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{self, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -119,6 +119,11 @@ impl Child {
             complaints: Some(complaints),
         };
         Ok((child, stdout))
+    }
+
+    /// Its standard input, the first time it is asked for and if it was piped.
+    pub(super) fn stdin(&self) -> Option<ChildStdin> {
+        self.lock().stdin.take()
     }
 
     /// Waits for its end. Its standard output must have been read to the end or closed.

@@ -20,6 +20,8 @@ const CPU_SECS_MAX: u64 = 3600;
 const MEMORY_KIB_MAX: u64 = 6 << 20;
 /// A decoder writes to its pipe and nowhere else.
 const FILE_BLOCKS_MAX: u64 = 0;
+/// A preview of ten thousand frames, in blocks of 512 bytes: 2 GiB.
+pub(super) const PREVIEW_FILE_BLOCKS_MAX: u64 = 4 << 20;
 /// Its input, its pipes, its libraries.
 const OPEN_FILES_MAX: u64 = 64;
 /// Threads of one decoder; more only take memory from the analysis.
@@ -28,8 +30,13 @@ pub(super) const THREADS_MAX: usize = 4;
 /// `program` with `arguments` under the limits. The shell replaces itself, so the child's process
 /// is the program's; limits set here hold before it reads its first byte.
 pub(super) fn limited(program: &Path) -> Command {
+    limited_to(program, FILE_BLOCKS_MAX)
+}
+
+/// The same for a program that may write files of so many blocks of 512 bytes.
+pub(super) fn limited_to(program: &Path, file_blocks_max: u64) -> Command {
     let script = format!(
-        "ulimit -c 0; ulimit -f {FILE_BLOCKS_MAX}; ulimit -n {OPEN_FILES_MAX}; \
+        "ulimit -c 0; ulimit -f {file_blocks_max}; ulimit -n {OPEN_FILES_MAX}; \
          ulimit -t {CPU_SECS_MAX}; ulimit -v {MEMORY_KIB_MAX}; exec \"$0\" \"$@\""
     );
     let mut command = Command::new("/bin/sh");

@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use image::{ImageError, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
 use super::Frame;
 use crate::pipeline::RunError;
@@ -35,13 +36,18 @@ pub fn picture_size(path: &Path, field: &str) -> Result<(u32, u32), RunError> {
     Ok((width, height))
 }
 
-/// The picture in 8-bit colour. Transparency is dropped; of an animation the first frame counts.
+/// The picture in 8-bit colour, turned as its rotation tag says (EXIF). Transparency is dropped; of an animation the first frame counts.
 ///
 /// # Errors
 /// `Input`: not a picture, broken, or too large.
 pub fn picture(path: &Path, field: &str) -> Result<Frame, RunError> {
     picture_size(path, field)?;
-    let decoded = open(path, field)?.decode().map_err(|error| refusal(&error, field))?;
+    let refused = |error: ImageError| refusal(&error, field);
+    let mut decoder = open(path, field)?.into_decoder().map_err(refused)?;
+    // A broken tag is no reason to refuse a picture: it is then shown as it is stored.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(refused)?;
+    decoded.apply_orientation(orientation);
     let rgb = decoded.into_rgb8();
     let (width, height) = (rgb.width() as usize, rgb.height() as usize);
     let (pixels, _) = rgb.as_raw().as_chunks::<3>();

@@ -26,6 +26,10 @@ pub struct Video {
     pub(super) ffmpeg: Ffmpeg,
     /// ffmpeg's name of the codec: `h264`.
     pub codec: String,
+    /// How samples are stored: `yuv420p10le`.
+    pub pixel_format: Option<String>,
+    /// The curve of their values: `bt709`, `smpte2084` (HDR10), `arib-std-b67` (HLG).
+    pub color_transfer: Option<String>,
     /// Average frames per second; `None` when the file does not say.
     pub fps: Option<f64>,
     pub duration_s: Option<f64>,
@@ -45,6 +49,8 @@ struct Answer {
 #[serde(default)]
 struct StreamAnswer {
     codec_name: String,
+    pix_fmt: String,
+    color_transfer: String,
     width: u32,
     height: u32,
     avg_frame_rate: String,
@@ -85,7 +91,17 @@ impl Video {
         let duration_s = seconds(&stream.duration).or_else(|| seconds(&answer.format.duration));
         let fps = rate(&stream.avg_frame_rate).or_else(|| rate(&stream.r_frame_rate));
         let path = path.to_owned();
-        Ok(Self { path, ffmpeg, codec: stream.codec_name, fps, duration_s, frames })
+        let known = |text: String| Some(text).filter(|it| !it.is_empty() && it != "unknown");
+        Ok(Self {
+            path,
+            ffmpeg,
+            codec: stream.codec_name,
+            pixel_format: known(stream.pix_fmt),
+            color_transfer: known(stream.color_transfer),
+            fps,
+            duration_s,
+            frames,
+        })
     }
 }
 
@@ -107,8 +123,8 @@ fn ask(ffmpeg: &Ffmpeg, path: &Path, cancel: &Arc<Cancel>) -> Result<Answer, Run
     // `V`: video streams that are not attached pictures.
     command.args(["-select_streams", "V:0", "-count_packets", "-of", "json", "-show_entries"]);
     command.arg(
-        "stream=codec_name,width,height,avg_frame_rate,r_frame_rate,duration,nb_read_packets\
-         :format=duration",
+        "stream=codec_name,pix_fmt,color_transfer,width,height,avg_frame_rate,r_frame_rate,\
+         duration,nb_read_packets:format=duration",
     );
     let failed = |error| RunError::file("running ffprobe", &error);
     let (child, stdout) =

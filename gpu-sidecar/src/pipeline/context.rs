@@ -119,13 +119,37 @@ impl RunContext {
         media_type: &str,
         write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
     ) -> Result<(), RunError> {
-        if !name_is_safe(name) || self.outputs.iter().any(|output| output.name == name) {
-            let detail = format!("`{name}` is no name for an output here");
-            return Err(RunError::internal("output_name", detail));
-        }
+        self.check_name(name)?;
         let bytes = self
             .write_file(name, write)
             .map_err(|error| RunError::file(&format!("writing the output `{name}`"), &error))?;
+        let (name, media_type) = (name.to_owned(), media_type.to_owned());
+        self.outputs.push(Output { name, media_type, bytes });
+        Ok(())
+    }
+
+    /// Where the output `name` lies or will lie, for a program that writes it, or to read it again.
+    #[must_use]
+    pub fn output_path(&self, name: &str) -> PathBuf {
+        self.out_dir.join(name)
+    }
+
+    /// Makes the folder of outputs, for a program that writes into it.
+    ///
+    /// # Errors
+    /// As [`RunContext::output`].
+    pub fn make_out_dir(&mut self) -> Result<(), RunError> {
+        self.ensure_out_dir().map_err(|error| RunError::file("making the outputs' folder", &error))
+    }
+
+    /// Lists an output that a program has written to [`RunContext::output_path`].
+    ///
+    /// # Errors
+    /// As [`RunContext::output`].
+    pub fn output_written(&mut self, name: &str, media_type: &str) -> Result<(), RunError> {
+        self.check_name(name)?;
+        let metadata = fs::metadata(self.output_path(name));
+        let bytes = metadata.map_err(|error| RunError::file("an output", &error))?.len();
         let (name, media_type) = (name.to_owned(), media_type.to_owned());
         self.outputs.push(Output { name, media_type, bytes });
         Ok(())
@@ -137,15 +161,28 @@ impl RunContext {
         &self.outputs
     }
 
+    fn check_name(&self, name: &str) -> Result<(), RunError> {
+        if !name_is_safe(name) || self.outputs.iter().any(|output| output.name == name) {
+            let detail = format!("`{name}` is no name for an output here");
+            return Err(RunError::internal("output_name", detail));
+        }
+        Ok(())
+    }
+
+    fn ensure_out_dir(&mut self) -> io::Result<()> {
+        if !self.out_dir_made {
+            fs::create_dir_all(&self.out_dir)?;
+            self.out_dir_made = true;
+        }
+        Ok(())
+    }
+
     fn write_file(
         &mut self,
         name: &str,
         write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
     ) -> io::Result<u64> {
-        if !self.out_dir_made {
-            fs::create_dir_all(&self.out_dir)?;
-            self.out_dir_made = true;
-        }
+        self.ensure_out_dir()?;
         let mut file = BufWriter::new(File::create(self.out_dir.join(name))?);
         write(&mut file)?;
         file.flush()?;

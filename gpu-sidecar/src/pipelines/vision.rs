@@ -1,39 +1,51 @@
-//! `vision@1`: motion, edges, sharpness and key frames of a video or of pictures.
+//! `vision@1`: motion, edges, sharpness, key frames and more of a video or of pictures.
 //!
-//! Owns the order of the work. Frames are decoded, analysed and dropped one after another, so that
-//! memory depends on a frame's size and not on the clip's length. The kernels are in `vision.rs`,
-//! the decoders in `media.rs`; `docs/vision.md` is what customers read.
+//! Owns the order of the work. Frames are decoded, analysed in chunks and dropped, so that memory
+//! depends on a frame's size and not on the clip's length. The kernels are in `vision.rs`, the
+//! decoders in `media.rs`; `docs/vision.md` is what customers read. Start at `stream::Plan`.
+
+mod stream;
+
+mod source;
 
 mod analysis;
 mod key_frames;
+
+mod outputs;
 mod params;
+mod presets;
 mod report;
-mod source;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+mod artifacts;
+mod defects;
+mod flow_files;
+mod heatmap;
 
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
+mod annotation;
+mod archive;
+mod plot;
+mod preview;
+
+mod canvas;
+mod color_map;
 
 use crate::device::memory_available_bytes;
 use crate::media::{Ffmpeg, INSTALL_HINT, PICTURE_PIXELS_MAX, VIDEO_PIXELS_MAX, picture_size};
 use crate::pipeline::{
     Call, Manifest, Need, Outcome, Pipeline, RunContext, RunError, Slot, schema_of,
 };
-use crate::vision::morphology::morphology;
-use analysis::{Analysed, Analyst, Picture};
+use analysis::{Analysed, Figures, Picture};
+use artifacts::Writer;
 use key_frames::{Candidate, Picker, score};
-use params::{KEY_FRAMES_MAX, Params};
-use report::{Artifacts, FrameReport, KeyFrame, Report, SamplingReport, Summary};
-use source::{FRAME, Source, VIDEO};
+use outputs::{ARCHIVE_FILE, Output, PLOT_FILE, PREVIEW_FILE, SVG};
+use params::Params;
+use preview::Preview;
+use report::{ClipArtifacts, FrameReport, KeyFrame, Report, SamplingReport, Summary};
+use source::{Ending, FRAME, Facts, Source, VIDEO};
+use stream::Plan;
 
-/// Memory per pixel of a frame at the default parameters: two expansions (27 each), two sets of
-/// matrices and flow (56), planes of the pyramid (20), three coloured frames with edges (12), gray.
-const BYTES_PER_PIXEL: u64 = 200;
 /// Everything that does not grow with the frame, the decoder's process included.
 const BYTES_FIXED: u64 = 256 << 20;
-const PNG: &str = "image/png";
 /// Pictures of one call.
 const PICTURES_MAX: u32 = 1024;
 
@@ -59,12 +71,8 @@ impl Pipeline for Vision {
                 slot(VIDEO, "video/*", 1, "A video in any container and codec of ffmpeg."),
                 slot(FRAME, "image/*", PICTURES_MAX, "Pictures of one size, instead of a video."),
             ],
-            outputs: vec![
-                slot("key_frame", PNG, KEY_FRAMES_MAX, "Key frames, as `key_frame_0.png`, …"),
-                slot("edges", PNG, KEY_FRAMES_MAX, "Their Canny edges, as `edges_0.png`, …"),
-                slot("mask", PNG, KEY_FRAMES_MAX, "Morphology of the edges, as `mask_0.png`, …"),
-            ],
-            memory: need(1920 * 1080),
+            outputs: outputs::slots(),
+            memory: need(plan(1920 * 1080, &Params::default())),
             ready: true,
             missing: Ffmpeg::find().map_or_else(|_| INSTALL_HINT.to_owned(), |_| String::new()),
             license: "Apache-2.0",
@@ -75,19 +83,24 @@ impl Pipeline for Vision {
         // A video's header is in a container that only ffprobe reads: the bound is the largest.
         let first = call.slot(FRAME).next();
         let size = first.and_then(|input| picture_size(&input.path, FRAME).ok());
-        let pixels = size.map_or(VIDEO_PIXELS_MAX, |(width, height)| pixels_of(width, height));
-        need(pixels.min(PICTURE_PIXELS_MAX))
+        let pixels =
+            size.map_or(VIDEO_PIXELS_MAX, |(width, height)| u64::from(width) * u64::from(height));
+        let params = call.params::<Params>().unwrap_or_default();
+        need(plan(pixels.min(PICTURE_PIXELS_MAX), &params))
     }
 
     fn run(&self, call: &Call, context: &mut RunContext) -> Result<Outcome, RunError> {
-        let params = call.params::<Params>()?;
-        params.check()?;
-        let params = params.effective();
+        let params = presets::params(call)?;
         context.progress(0.0, "probe", "");
         let source = Source::open(call, &params, context)?;
-        let report = Run::new(params, &source).analyse(source, context)?;
+        let archived = params.wants(Output::Zip);
+        let report = Run::new(params, source.facts()).analyse(source, context)?;
         let metadata = serde_json::to_string(&report)
             .map_err(|error| RunError::internal("report_failed", error))?;
+        if archived {
+            context.progress(0.98, "pack", "");
+            archive::write(&metadata, context)?;
+        }
         Ok(Outcome { metadata })
     }
 }
@@ -95,60 +108,117 @@ impl Pipeline for Vision {
 /// One call's work in progress.
 struct Run {
     params: Params,
-    analyst: Analyst,
+    facts: Facts,
     picker: Picker<Picture>,
     /// The frame whose outgoing motion is not known yet.
-    last: Option<Analysed>,
+    last: Option<(u64, Figures, Picture)>,
     frames: Vec<FrameReport>,
     key_frames: Vec<KeyFrame>,
-    size: (usize, usize),
+    preview: Option<Preview>,
 }
 
 impl Run {
-    fn new(params: Params, source: &Source) -> Self {
+    fn new(params: Params, facts: &Facts) -> Self {
         Self {
-            analyst: Analyst::new(&params),
-            picker: Picker::new(params.key_frames, source.facts().frames_expected),
+            picker: Picker::new(params.key_frames, facts.frames_expected),
             params,
+            facts: facts.clone(),
             last: None,
             frames: Vec::new(),
             key_frames: Vec::new(),
-            size: (0, 0),
+            preview: None,
         }
     }
 
     fn analyse(mut self, mut source: Source, run: &mut RunContext) -> Result<Report, RunError> {
-        let expected = source.facts().frames_expected;
-        while let Some(sampled) = source.next_frame()? {
-            run.check_cancel()?;
-            if self.frames.is_empty() {
-                self.size = sampled.frame.size();
-                check_memory(self.size)?;
+        let Some(first) = source.next_frame()? else {
+            let ending = source.finish()?;
+            return self.report((0, 0), ending, run);
+        };
+        let size = first.frame.size();
+        let plan = plan(size.0 as u64 * size.1 as u64, &self.params);
+        check_memory(plan)?;
+        if self.params.wants(Output::Preview) {
+            let fps = preview::fps(&self.params, &self.facts);
+            self.preview = Some(Preview::start(size, fps, run)?);
+        }
+        let (params, cancel) = (self.params.clone(), std::sync::Arc::clone(run.cancel()));
+        let ending = plan.run((first, source), &params, &cancel, |chunk| {
+            for analysed in chunk {
+                self.take(analysed, run)?;
             }
-            let analysed = self.analyst.analyse(sampled)?;
-            self.frames.push(frame_report(self.frames.len(), &analysed));
-            self.settle_last(Some(analysed), run)?;
-            let count = self.frames.len();
+            let (count, expected) = (self.frames.len(), self.facts.frames_expected);
             // The last twentieth is for what comes after the frames.
             let fraction = 0.95 * count as f64 / expected as f64;
             run.progress(fraction.min(0.95), "analyse", format_args!("{count} of {expected}"));
-        }
+            run.check_cancel()
+        })?;
         run.check_cancel()?;
-        run.progress(0.95, "finish", "");
-        let facts = source.facts().clone();
-        let ending = source.finish()?;
-        self.settle_last(None, run)?;
-        let Self { picker, mut key_frames, mut frames, params, size, .. } = self;
-        if let Some(chosen) = picker.finish() {
-            key_frames.push(write_key_frame(key_frames.len(), chosen, &params, run)?);
+        self.report(size, ending, run)
+    }
+
+    /// One frame's figures, in the order of the clip.
+    fn take(&mut self, analysed: Analysed, run: &mut RunContext) -> Result<(), RunError> {
+        let Analysed { index, figures, picture, annotated } = analysed;
+        if let (Some(preview), Some(frame)) = (&mut self.preview, &annotated) {
+            preview.add(frame)?;
         }
-        for (frame, stamp) in frames.iter_mut().zip(ending.stamps) {
+        self.frames.push(frame_report(index, &figures));
+        self.settle_last(Some((index, figures, picture)), run)
+    }
+
+    /// The last frame's outgoing motion is now known: it is `next`'s incoming one.
+    fn settle_last(
+        &mut self,
+        next: Option<(u64, Figures, Picture)>,
+        run: &mut RunContext,
+    ) -> Result<(), RunError> {
+        let mean = |figures: &Figures| figures.motion.map(|motion| motion.mean_px);
+        let motion_out = next.as_ref().and_then(|(_, figures, _)| mean(figures));
+        let Some((index, figures, picture)) = std::mem::replace(&mut self.last, next) else {
+            return Ok(());
+        };
+        let score = score(figures.sharpness, mean(&figures), motion_out);
+        if let Some(chosen) = self.picker.offer(Candidate { index, score, picture }) {
+            self.write_key_frame(&chosen, run)?;
+        }
+        Ok(())
+    }
+
+    fn write_key_frame(
+        &mut self,
+        chosen: &Candidate<Picture>,
+        run: &mut RunContext,
+    ) -> Result<(), RunError> {
+        let number = self.key_frames.len();
+        let mut writer = Writer { number, params: &self.params, run };
+        let (artifacts, defects) = writer.write(&chosen.picture)?;
+        let (index, score) = (chosen.index, chosen.score);
+        self.key_frames.push(KeyFrame { index, time_s: None, score, defects, artifacts });
+        Ok(())
+    }
+
+    /// What comes after the frames: the last key frame, times, files of the whole clip.
+    fn report(
+        mut self,
+        size: (usize, usize),
+        ending: Ending,
+        run: &mut RunContext,
+    ) -> Result<Report, RunError> {
+        run.progress(0.95, "finish", "");
+        self.settle_last(None, run)?;
+        if let Some(chosen) = self.picker.take() {
+            self.write_key_frame(&chosen, run)?;
+        }
+        for (frame, stamp) in self.frames.iter_mut().zip(ending.stamps) {
             (frame.source_index, frame.time_s) = (stamp.source_index, stamp.time_s);
         }
-        for key_frame in &mut key_frames {
-            let frame = usize::try_from(key_frame.index).ok().and_then(|index| frames.get(index));
-            key_frame.time_s = frame.and_then(|frame| frame.time_s);
+        for key_frame in &mut self.key_frames {
+            let index = usize::try_from(key_frame.index).ok();
+            key_frame.time_s = index.and_then(|index| self.frames.get(index)?.time_s);
         }
+        let artifacts = self.write_clip_artifacts(run)?;
+        let Self { frames, key_frames, params, facts, .. } = self;
         let sampling = SamplingReport {
             every_n: params.every_n,
             sample_fps: params.sample_fps,
@@ -157,83 +227,49 @@ impl Run {
         };
         let summary = Summary::of(&frames);
         let source = facts.report(size, ending.damaged);
-        Ok(Report { source, sampling, summary, frames, key_frames, params })
+        Ok(Report { source, sampling, summary, frames, key_frames, artifacts, params })
     }
 
-    /// The last frame's outgoing motion is now known: it is `next`'s incoming one.
-    fn settle_last(
-        &mut self,
-        next: Option<Analysed>,
-        run: &mut RunContext,
-    ) -> Result<(), RunError> {
-        let motion_out = next.as_ref().and_then(|next| next.motion).map(|motion| motion.mean_px);
-        let settled = std::mem::replace(&mut self.last, next);
-        let Some(last) = settled else { return Ok(()) };
-        let index = (self.frames.len() - usize::from(self.last.is_some()) - 1) as u64;
-        let motion_in = last.motion.map(|motion| motion.mean_px);
-        let score = score(last.sharpness, motion_in, motion_out);
-        let candidate = Candidate { index, score, picture: last.picture };
-        if let Some(chosen) = self.picker.offer(candidate) {
-            let number = self.key_frames.len();
-            self.key_frames.push(write_key_frame(number, chosen, &self.params, run)?);
+    fn write_clip_artifacts(&mut self, run: &mut RunContext) -> Result<ClipArtifacts, RunError> {
+        let mut artifacts = ClipArtifacts::default();
+        if let Some(preview) = self.preview.take() {
+            run.progress(0.96, "encode", "");
+            preview.finish(run)?;
+            artifacts.preview = Some(PREVIEW_FILE);
         }
-        Ok(())
+        if self.params.wants(Output::Plot) {
+            let write = |file: &mut _| plot::write(file, &self.frames, &self.key_frames);
+            run.output(PLOT_FILE, SVG, write)?;
+            artifacts.plot = Some(PLOT_FILE);
+        }
+        // Written when the answer is complete, because it holds the answer.
+        artifacts.archive = self.params.wants(Output::Zip).then_some(ARCHIVE_FILE);
+        Ok(artifacts)
     }
 }
 
 /// Times are filled in at the end, when the decoder has told them.
-fn frame_report(index: usize, analysed: &Analysed) -> FrameReport {
+fn frame_report(index: u64, figures: &Figures) -> FrameReport {
     FrameReport {
-        index: index as u64,
+        index,
         source_index: None,
         time_s: None,
-        motion_mean: analysed.motion.map(|motion| motion.mean_px),
-        motion_max: analysed.motion.map(|motion| motion.max_px),
-        edge_density: analysed.edge_density,
-        sharpness: analysed.sharpness,
+        motion_mean: figures.motion.map(|motion| motion.mean_px),
+        motion_max: figures.motion.map(|motion| motion.max_px),
+        edge_density: figures.edge_density,
+        sharpness: figures.sharpness,
     }
 }
 
-fn write_key_frame(
-    number: usize,
-    chosen: Candidate<Picture>,
-    params: &Params,
-    run: &mut RunContext,
-) -> Result<KeyFrame, RunError> {
-    let Picture { color, edges } = chosen.picture;
-    let mask = morphology(&edges, &params.mask())
-        .map_err(|error| RunError::internal("kernel_refused", error))?;
-    let artifacts = Artifacts {
-        frame: format!("key_frame_{number}.png"),
-        edges: format!("edges_{number}.png"),
-        mask: format!("mask_{number}.png"),
-    };
-    let (size, rgb, gray) = (color.size(), ExtendedColorType::Rgb8, ExtendedColorType::L8);
-    let color = color.data().as_flattened();
-    run.output(&artifacts.frame, PNG, |file| write_png(file, color, size, rgb))?;
-    run.output(&artifacts.edges, PNG, |file| write_png(file, edges.data(), size, gray))?;
-    run.output(&artifacts.mask, PNG, |file| write_png(file, mask.data(), size, gray))?;
-    Ok(KeyFrame { index: chosen.index, time_s: None, score: chosen.score, artifacts })
-}
-
-fn write_png(
-    file: &mut BufWriter<File>,
-    samples: &[u8],
-    (width, height): (usize, usize),
-    color: ExtendedColorType,
-) -> io::Result<()> {
-    let side = |side: usize| u32::try_from(side).map_err(io::Error::other);
-    let encoder =
-        PngEncoder::new_with_quality(file.by_ref(), CompressionType::Fast, FilterType::Adaptive);
-    encoder.write_image(samples, side(width)?, side(height)?, color).map_err(|error| match error {
-        image::ImageError::IoError(error) => error,
-        other => io::Error::other(other),
-    })
+/// As many threads as the pool has in which the run was started: usually one for each core.
+fn plan(pixels: u64, params: &Params) -> Plan {
+    let copies = if params.wants(Output::Preview) { 2 } else { 1 };
+    Plan::new(pixels, copies, rayon::current_num_threads())
 }
 
 /// Refuses before the kernel of the system would kill the whole process for it.
-fn check_memory((width, height): (usize, usize)) -> Result<(), RunError> {
-    let need = need(width as u64 * height as u64).memory_cpu_bytes;
+fn check_memory(plan: Plan) -> Result<(), RunError> {
+    let need = need(plan).memory_cpu_bytes;
     match memory_available_bytes() {
         Some(available) if available < need => {
             let (need, available) = (need >> 20, available >> 20);
@@ -244,11 +280,6 @@ fn check_memory((width, height): (usize, usize)) -> Result<(), RunError> {
     }
 }
 
-fn need(pixels: u64) -> Need {
-    let memory_cpu_bytes = BYTES_FIXED + pixels.saturating_mul(BYTES_PER_PIXEL);
-    Need { memory_cpu_bytes, memory_gpu_bytes: 0 }
-}
-
-fn pixels_of(width: u32, height: u32) -> u64 {
-    u64::from(width) * u64::from(height)
+fn need(plan: Plan) -> Need {
+    Need { memory_cpu_bytes: BYTES_FIXED + plan.memory_bytes, memory_gpu_bytes: 0 }
 }

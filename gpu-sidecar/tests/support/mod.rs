@@ -1,6 +1,8 @@
 //! What the sidecar's tests share: a served socket, a client, clips made by ffmpeg's test sources.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 
+pub mod bench;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

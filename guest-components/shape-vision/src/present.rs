@@ -1,7 +1,7 @@
 //! The pipeline's metadata as the answer's `result`: names of artifacts become links.
 //!
-//! Only `key_frames[].artifacts` is touched. Everything else is copied as text, so numbers keep
-//! their digits and members their order.
+//! Only `artifacts` and `key_frames[].artifacts` are touched. Everything else is copied as text, so
+//! numbers keep their digits and members their order.
 
 use std::fmt;
 
@@ -36,9 +36,14 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
 impl RawObject<'_> {
     /// The object with the member `name` written by `change`.
     fn with(&self, name: &str, change: impl Fn(&RawValue) -> String) -> String {
-        let members = self.0.iter().map(|(known, value)| {
-            let value = if known == name { change(value) } else { value.get().to_owned() };
-            format!("{}:{value}", Value::from(known.as_str()))
+        self.map(|known, value| (known == name).then(|| change(value)))
+    }
+
+    /// The object with each member as `change` writes it; as it was where that is `None`.
+    fn map(&self, change: impl Fn(&str, &RawValue) -> Option<String>) -> String {
+        let members = self.0.iter().map(|(name, value)| {
+            let value = change(name, value).unwrap_or_else(|| value.get().to_owned());
+            format!("{}:{value}", Value::from(name.as_str()))
         });
         format!("{{{}}}", members.collect::<Vec<_>>().join(","))
     }
@@ -49,12 +54,15 @@ pub(crate) fn present(metadata: &str, outputs: &[Output]) -> String {
     let Ok(result) = serde_json::from_str::<RawObject<'_>>(metadata) else {
         return metadata.to_owned();
     };
-    result.with("key_frames", |key_frames| {
-        let Ok(items) = serde_json::from_str::<Vec<RawObject<'_>>>(key_frames.get()) else {
-            return key_frames.get().to_owned();
-        };
-        let items = items.iter().map(|item| item.with("artifacts", |names| links(names, outputs)));
-        format!("[{}]", items.collect::<Vec<_>>().join(","))
+    result.map(|name, value| match name {
+        "artifacts" => Some(links(value, outputs)),
+        "key_frames" => {
+            let items = serde_json::from_str::<Vec<RawObject<'_>>>(value.get()).ok()?;
+            let linked = |item: &RawObject<'_>| item.with("artifacts", |it| links(it, outputs));
+            let items: Vec<String> = items.iter().map(linked).collect();
+            Some(format!("[{}]", items.join(",")))
+        }
+        _ => None,
     })
 }
 
@@ -98,6 +106,22 @@ mod tests {
             r#""url":"/v1/jobs/job_1/outputs/mask_0.png"}},"score":1.50}],"a":[1e-7]}"#
         );
         assert_eq!(present(metadata, &[output]), want);
+    }
+
+    #[test]
+    fn files_of_the_whole_clip_become_links_too() {
+        let output = Output {
+            name: "plot.svg".into(),
+            media_type: "image/svg+xml".into(),
+            size: 9,
+            href: "/v1/jobs/job_1/outputs/plot.svg".into(),
+        };
+        let want = concat!(
+            r#"{"artifacts":{"plot":{"bytes":9,"media_type":"image/svg+xml","#,
+            r#""name":"plot.svg","url":"/v1/jobs/job_1/outputs/plot.svg"}}}"#
+        );
+        assert_eq!(present(r#"{"artifacts": {"plot": "plot.svg"}}"#, &[output]), want);
+        assert_eq!(present(r#"{"artifacts": {}}"#, &[]), r#"{"artifacts":{}}"#);
     }
 
     #[test]

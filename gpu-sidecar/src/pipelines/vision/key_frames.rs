@@ -52,8 +52,8 @@ impl<P> Picker<P> {
     }
 
     /// The winner of the last part.
-    pub(super) fn finish(self) -> Option<Candidate<P>> {
-        self.best
+    pub(super) fn take(&mut self) -> Option<Candidate<P>> {
+        self.best.take()
     }
 
     /// Frames past the expected end belong to the last part.
@@ -73,7 +73,7 @@ mod tests {
         for (index, &score) in (0..).zip(scores) {
             chosen.extend(picker.offer(Candidate { index, score, picture: () }));
         }
-        chosen.extend(picker.finish());
+        chosen.extend(picker.take());
         let chosen: Vec<u64> = chosen.iter().map(|candidate| candidate.index).collect();
         assert_eq!(chosen, want);
     }

@@ -1,10 +1,13 @@
 //! Parameters of `vision@1`: names, defaults and ranges as customers see them.
 //!
-//! Owns the ranges. Knows the kernels' parameter types, into which it translates.
+//! Owns the ranges. Knows the kernels' parameter types, into which it translates. Defaults here
+//! are those of the preset `generic`; `presets.rs` puts the others below what a customer gives.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::outputs::{self, Output};
+use super::presets;
 use crate::media::Sampling;
 use crate::pipeline::RunError;
 use crate::vision::VisionError;
@@ -21,9 +24,17 @@ pub(super) const KEY_FRAMES_MAX: u32 = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Params {
+    /// What is shown, `generic`, `comic` or `card`: sets the defaults of the others.
+    #[schemars(extend("enum" = presets::NAMES))]
+    pub(super) item_type: String,
+    /// Which artifacts are made, each at most once; none is allowed.
+    #[schemars(length(max = 11))]
+    pub(super) outputs: Vec<Output>,
     pub(super) farneback: Farneback,
     pub(super) canny: CannyParams,
     pub(super) morphology: Morphology,
+    pub(super) heatmap: Heatmap,
+    pub(super) defects: Defects,
     /// Frames per second of the video that are analysed, above 0, at most 240. Not together with
     /// `every_n`. For pictures: the rate at which they were taken.
     #[schemars(range(min = 0.0, max = 240.0))]
@@ -81,12 +92,80 @@ pub(super) struct Morphology {
     pub(super) iterations: u32,
 }
 
+/// Where structure is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Heatmap {
+    /// Side of the square over which gradients are averaged, pixels.
+    #[schemars(range(min = 3, max = 255))]
+    pub(super) window: u32,
+}
+
+/// What counts as a defect, and what it is called.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Defects {
+    /// Marks that a square of this side covers are looked for, pixels.
+    #[schemars(range(min = 3, max = 63))]
+    pub(super) size: u32,
+    /// How much brighter or darker than its surroundings a mark is, gray levels.
+    #[schemars(range(min = 1, max = 254))]
+    pub(super) threshold: u32,
+    /// Smaller regions are noise, pixels.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) area_min: u64,
+    /// Larger regions are no defects, share of the frame.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(super) area_share_max: f64,
+    /// A region this near to the frame's edge is at the border, pixels.
+    #[schemars(range(max = 1000))]
+    pub(super) margin: u32,
+    /// So many regions are listed, the largest first.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(super) regions_max: u32,
+    /// The first whose conditions all hold names a region; without any it is `other`.
+    #[schemars(length(max = 32))]
+    pub(super) kinds: Vec<Kind>,
+}
+
+/// A name for regions, and its conditions; those that are absent always hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kind {
+    #[schemars(length(min = 1, max = 40))]
+    pub(super) kind: String,
+    /// Brighter or darker than its surroundings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) polarity: Option<Polarity>,
+    /// At the frame's border or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) border: Option<bool>,
+    /// How much longer than wide, at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) elongation_min: Option<f64>,
+    /// How large, at least, pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) area_min: Option<u64>,
+}
+
+/// How a region differs from what is around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Polarity {
+    Bright,
+    Dark,
+}
+
 impl Default for Params {
     fn default() -> Self {
         Self {
+            item_type: presets::USUAL.to_owned(),
+            outputs: outputs::USUAL.to_vec(),
             farneback: Farneback::default(),
             canny: CannyParams::default(),
             morphology: Morphology::default(),
+            heatmap: Heatmap::default(),
+            defects: Defects::default(),
             sample_fps: None,
             every_n: None,
             max_frames: 1200,
@@ -115,15 +194,55 @@ impl Default for Morphology {
     }
 }
 
+impl Default for Heatmap {
+    fn default() -> Self {
+        Self { window: 31 }
+    }
+}
+
+impl Default for Defects {
+    fn default() -> Self {
+        Self {
+            size: 9,
+            threshold: 40,
+            area_min: 12,
+            area_share_max: 0.05,
+            margin: 4,
+            regions_max: 1000,
+            kinds: usual_kinds(),
+        }
+    }
+}
+
+fn usual_kinds() -> Vec<Kind> {
+    let named = |kind: &str, polarity| Kind {
+        kind: kind.to_owned(),
+        polarity: Some(polarity),
+        border: None,
+        elongation_min: None,
+        area_min: None,
+    };
+    vec![
+        Kind { border: Some(true), ..named("edge_wear", Polarity::Bright) },
+        Kind { elongation_min: Some(4.0), ..named("scratch", Polarity::Bright) },
+        Kind { elongation_min: Some(4.0), ..named("crease", Polarity::Dark) },
+        named("speck", Polarity::Bright),
+        Kind { area_min: Some(400), ..named("stain", Polarity::Dark) },
+        named("spot", Polarity::Dark),
+    ]
+}
+
 impl Params {
+    /// Whether this artifact was asked for.
+    pub(super) fn wants(&self, output: Output) -> bool {
+        self.outputs.contains(&output)
+    }
+
     /// Checks every range.
     ///
     /// # Errors
     /// `Input` with the path of the first parameter outside its range.
     pub(super) fn check(&self) -> Result<(), RunError> {
-        let in_range = |holds: bool, field: &str, allowed: &str| {
-            if holds { Ok(()) } else { Err(out_of_range(field, allowed)) }
-        };
         if self.sample_fps.is_some() && self.every_n.is_some() {
             let detail = "give `sample_fps` or `every_n`, not both";
             return Err(RunError::input("params_conflict", "every_n", detail));
@@ -135,27 +254,17 @@ impl Params {
         let frames = (1..=FRAMES_MAX).contains(&self.max_frames);
         in_range(frames, "max_frames", "from 1 to 10000")?;
         in_range(self.key_frames <= KEY_FRAMES_MAX, "key_frames", "from 0 to 64")?;
-
-        // Narrower than the kernels allow: a run must end before its customer's patience.
-        let flow = &self.farneback;
-        let scale = (0.1..=0.9).contains(&flow.pyr_scale);
-        in_range(scale, "farneback.pyr_scale", "from 0.1 to 0.9")?;
-        in_range(flow.levels <= 10, "farneback.levels", "from 0 to 10")?;
-        in_range((3..=101).contains(&flow.winsize), "farneback.winsize", "from 3 to 101")?;
-        let iterations = (1..=20).contains(&flow.iterations);
-        in_range(iterations, "farneback.iterations", "from 1 to 20")?;
-        let sigma = (0.0..=5.0).contains(&flow.poly_sigma);
-        in_range(sigma, "farneback.poly_sigma", "from 0 to 5")?;
-        in_range(matches!(flow.flags, 0 | 256), "farneback.flags", "0 or 256")?;
+        let twice = |(index, output)| self.outputs[..index].contains(output);
+        if let Some((index, _)) = self.outputs.iter().enumerate().find(|&pair| twice(pair)) {
+            return Err(out_of_range(&format!("outputs[{index}]"), "given once"));
+        }
+        self.farneback.check()?;
         self.flow().check().map_err(|error| kernel_error("farneback", &error))?;
-
         self.canny.check().map_err(|error| kernel_error("canny", &error))?;
-
-        let kernel = &self.morphology;
-        in_range((1..=63).contains(&kernel.width), "morphology.width", "from 1 to 63")?;
-        in_range((1..=63).contains(&kernel.height), "morphology.height", "from 1 to 63")?;
-        let iterations = (1..=10).contains(&kernel.iterations);
-        in_range(iterations, "morphology.iterations", "from 1 to 10")
+        self.morphology.check()?;
+        let window = (3..=255).contains(&self.heatmap.window);
+        in_range(window, "heatmap.window", "from 3 to 255")?;
+        self.defects.check()
     }
 
     /// What was given, with the default that its absence means.
@@ -188,6 +297,58 @@ impl Params {
             iterations,
         }
     }
+}
+
+impl Farneback {
+    /// Narrower than the kernels allow: a run must end before its customer's patience.
+    fn check(&self) -> Result<(), RunError> {
+        let scale = (0.1..=0.9).contains(&self.pyr_scale);
+        in_range(scale, "farneback.pyr_scale", "from 0.1 to 0.9")?;
+        in_range(self.levels <= 10, "farneback.levels", "from 0 to 10")?;
+        in_range((3..=101).contains(&self.winsize), "farneback.winsize", "from 3 to 101")?;
+        let iterations = (1..=20).contains(&self.iterations);
+        in_range(iterations, "farneback.iterations", "from 1 to 20")?;
+        let sigma = (0.0..=5.0).contains(&self.poly_sigma);
+        in_range(sigma, "farneback.poly_sigma", "from 0 to 5")?;
+        in_range(matches!(self.flags, 0 | 256), "farneback.flags", "0 or 256")
+    }
+}
+
+impl Morphology {
+    fn check(&self) -> Result<(), RunError> {
+        in_range((1..=63).contains(&self.width), "morphology.width", "from 1 to 63")?;
+        in_range((1..=63).contains(&self.height), "morphology.height", "from 1 to 63")?;
+        let iterations = (1..=10).contains(&self.iterations);
+        in_range(iterations, "morphology.iterations", "from 1 to 10")
+    }
+}
+
+impl Defects {
+    fn check(&self) -> Result<(), RunError> {
+        in_range((3..=63).contains(&self.size), "defects.size", "from 3 to 63")?;
+        in_range((1..=254).contains(&self.threshold), "defects.threshold", "from 1 to 254")?;
+        let area = (1..=1_000_000).contains(&self.area_min);
+        in_range(area, "defects.area_min", "from 1 to 1000000")?;
+        let share = (0.0..=1.0).contains(&self.area_share_max);
+        in_range(share, "defects.area_share_max", "from 0 to 1")?;
+        in_range(self.margin <= 1000, "defects.margin", "from 0 to 1000")?;
+        let regions = (1..=10_000).contains(&self.regions_max);
+        in_range(regions, "defects.regions_max", "from 1 to 10000")?;
+        in_range(self.kinds.len() <= 32, "defects.kinds", "at most 32 kinds")?;
+        for (index, kind) in self.kinds.iter().enumerate() {
+            let named = (1..=40).contains(&kind.kind.chars().count());
+            let field = format!("defects.kinds[{index}].kind");
+            in_range(named, &field, "1 to 40 characters long")?;
+            let elongation = kind.elongation_min.is_none_or(|least| least >= 1.0);
+            let field = format!("defects.kinds[{index}].elongation_min");
+            in_range(elongation, &field, "at least 1")?;
+        }
+        Ok(())
+    }
+}
+
+fn in_range(holds: bool, field: &str, allowed: &str) -> Result<(), RunError> {
+    if holds { Ok(()) } else { Err(out_of_range(field, allowed)) }
 }
 
 fn out_of_range(field: &str, allowed: &str) -> RunError {
@@ -238,12 +399,26 @@ mod tests {
         check(r#"{"canny": {"low": -1}}"#, Some("canny.low"));
         check(r#"{"morphology": {"width": 0}}"#, Some("morphology.width"));
         check(r#"{"morphology": {"iterations": 11}}"#, Some("morphology.iterations"));
+        check(r#"{"outputs": []}"#, None);
+        check(r#"{"outputs": ["plot", "zip", "plot"]}"#, Some("outputs[2]"));
+        check(r#"{"heatmap": {"window": 2}}"#, Some("heatmap.window"));
+        check(r#"{"defects": {"size": 64}}"#, Some("defects.size"));
+        check(r#"{"defects": {"threshold": 0}}"#, Some("defects.threshold"));
+        check(r#"{"defects": {"area_share_max": 2}}"#, Some("defects.area_share_max"));
+        check(r#"{"defects": {"kinds": [{"kind": ""}]}}"#, Some("defects.kinds[0].kind"));
+        let flat = r#"{"defects": {"kinds": [{"kind": "a", "elongation_min": 0.5}]}}"#;
+        check(flat, Some("defects.kinds[0].elongation_min"));
     }
 
     #[test]
     fn defaults_are_those_of_the_contract() {
-        let json = serde_json::to_value(Params::default().effective()).expect("plain data");
+        let mut json = serde_json::to_value(Params::default().effective()).expect("plain data");
+        // Compared with their data file in `presets.rs`.
+        let defects = json.as_object_mut().and_then(|json| json.remove("defects"));
+        assert_eq!(defects.expect("is there")["kinds"][0]["kind"], "edge_wear");
         let want = serde_json::json!({
+            "item_type": "generic", "outputs": ["key_frames", "edges", "masks"],
+            "heatmap": {"window": 31},
             "farneback": {"pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 3,
                 "poly_n": 5, "poly_sigma": 1.2, "flags": 0},
             "canny": {"low": 15.0, "high": 60.0, "aperture": 3, "l2": false},

@@ -14,6 +14,7 @@ pub(super) struct Report {
     pub(super) summary: Summary,
     pub(super) frames: Vec<FrameReport>,
     pub(super) key_frames: Vec<KeyFrame>,
+    pub(super) artifacts: ClipArtifacts,
     pub(super) params: Params,
 }
 
@@ -29,6 +30,10 @@ pub(super) struct Source {
     #[serde(serialize_with = "optional")]
     pub(super) duration_s: Option<f64>,
     pub(super) codec: Option<String>,
+    /// ffmpeg's name of how samples are stored: `yuv420p10le`.
+    pub(super) pixel_format: Option<String>,
+    /// ffmpeg's name of the transfer curve: `smpte2084` is HDR10, `arib-std-b67` HLG.
+    pub(super) color_transfer: Option<String>,
     /// Before sampling.
     pub(super) frames_total: Option<u64>,
     /// Part of the file could not be decoded.
@@ -81,15 +86,51 @@ pub(super) struct KeyFrame {
     pub(super) time_s: Option<f64>,
     #[serde(serialize_with = "number")]
     pub(super) score: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) defects: Option<DefectSummary>,
     pub(super) artifacts: Artifacts,
 }
 
-/// Names of output blobs.
-#[derive(Debug, Clone, Serialize)]
+/// Names of a key frame's output blobs; those that were not asked for are absent.
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Artifacts {
-    pub(super) frame: String,
-    pub(super) edges: String,
-    pub(super) mask: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) frame: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) edges: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mask: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) heatmap: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) defects: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) defect_mask: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flow_flo: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flow_safetensors: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flow_png: Option<String>,
+}
+
+/// Names of the whole clip's output blobs; those that were not asked for are absent.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct ClipArtifacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) preview: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plot: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) archive: Option<&'static str>,
+}
+
+/// What a key frame's list of defects comes to.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct DefectSummary {
+    pub(super) count: usize,
+    /// Of the frame, 0 to 1.
+    pub(super) area_share: f64,
 }
 
 impl Summary {

@@ -3,6 +3,8 @@
 //! Owns the choice between the two and what the answer says of them. Knows decoders and sampling,
 //! not what is done with a frame.
 
+use std::sync::Arc;
+
 use crate::media::{Frame, Frames, Sampling, Stamp, Video, picture};
 use crate::pipeline::{Call, Input, RunContext, RunError};
 
@@ -39,6 +41,8 @@ pub(super) struct Facts {
     pub(super) fps: Option<f64>,
     pub(super) duration_s: Option<f64>,
     pub(super) codec: Option<String>,
+    pub(super) pixel_format: Option<String>,
+    pub(super) color_transfer: Option<String>,
     pub(super) frames_total: u64,
     /// After sampling; a guess for a video of varying frame rate.
     pub(super) frames_expected: u64,
@@ -46,7 +50,7 @@ pub(super) struct Facts {
 
 /// A frame and what a refusal of it would name.
 pub(super) struct Sampled {
-    pub(super) frame: Frame,
+    pub(super) frame: Arc<Frame>,
     pub(super) field: String,
 }
 
@@ -86,6 +90,8 @@ impl Source {
             fps: video.fps,
             duration_s: video.duration_s,
             codec: Some(video.codec.clone()),
+            pixel_format: video.pixel_format.clone(),
+            color_transfer: video.color_transfer.clone(),
             frames_total: video.frames,
             frames_expected: expected(&video, params.sampling()).clamp(1, frames_max),
         };
@@ -102,6 +108,8 @@ impl Source {
             fps: params.sample_fps,
             duration_s: None,
             codec: None,
+            pixel_format: None,
+            color_transfer: None,
             frames_total,
             frames_expected: files.len() as u64,
         };
@@ -119,7 +127,8 @@ impl Source {
         match &mut self.kind {
             Kind::Video(frames) => {
                 let field = VIDEO.to_owned();
-                Ok(frames.next_frame()?.map(|frame| Sampled { frame, field }))
+                let frame = frames.next_frame()?.map(Arc::new);
+                Ok(frame.map(|frame| Sampled { frame, field }))
             }
             Kind::Pictures(pictures) => pictures.next_frame(),
         }
@@ -154,7 +163,7 @@ impl Pictures {
         let index = self.stamps.len() as f64;
         let time_s = self.fps.map(|fps| index / fps);
         self.stamps.push(Stamp { source_index: Some(place), time_s });
-        Ok(Some(Sampled { frame, field }))
+        Ok(Some(Sampled { frame: Arc::new(frame), field }))
     }
 }
 
@@ -168,6 +177,8 @@ impl Facts {
             fps: self.fps,
             duration_s: self.duration_s,
             codec: self.codec,
+            pixel_format: self.pixel_format,
+            color_transfer: self.color_transfer,
             frames_total: Some(self.frames_total),
             damaged,
         }
