@@ -1,10 +1,12 @@
 //! Dense optical flow after Farnebäck (SPEC §2), as OpenCV's CPU version computes it.
 //!
-//! Owns the parameters, the walk from the coarsest scale to the finest, and [`Expansion`], the
-//! part of the work that belongs to one frame and serves both of its pairs. Knows gray planes at
-//! their own scale, 0 to 255; the regulariser 1e-3 is absolute. Always: y comes before x in the
-//! coefficients, x before y in a flow. Each step is a file, in order: `pyramid`, `expansion`,
-//! `matrices`, `window`. Start at [`flow_between`].
+//! Owns the parameters and [`Expansion`], the part of the work that belongs to one frame and
+//! serves both of its pairs. Knows gray planes at their own scale, 0 to 255; the regulariser 1e-3
+//! is absolute. Always: y comes before x in the coefficients, x before y in a flow. Each step is
+//! there twice: plainly over whole planes (`pyramid`, `expansion`, `matrices`, `window`, joined
+//! by `plain`), and row by row in vectors (`scale_rows`, `expand_rows`, `matrix_rows`,
+//! `window_rows`, joined by `sweep`), which the goldens and `agreement` hold to the former.
+//! Start at [`Farneback`].
 
 pub(crate) mod expansion;
 pub(crate) mod matrices;
@@ -17,6 +19,7 @@ mod lines;
 mod matrix_rows;
 mod scale_rows;
 mod spots;
+pub(crate) mod stages;
 mod start_rows;
 mod sweep;
 mod window_rows;
@@ -26,9 +29,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{VisionError, require};
 use super::plane::Plane;
-
 use lines::Lines;
 use pyramid::Level;
+
+pub(crate) use scale_rows::Frame;
 pub use workspace::Farneback;
 
 /// Smallest side of a frame: below it OpenCV's border weights misbehave (SPEC §2.3).
@@ -197,5 +201,7 @@ fn workspace_for(
     Ok(Farneback::new(params, width, height)?.on_threads(rayon::current_num_threads()))
 }
 
+#[cfg(test)]
+mod agreement;
 #[cfg(test)]
 mod tests;

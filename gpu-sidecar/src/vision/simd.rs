@@ -51,14 +51,12 @@ impl Isa {
 }
 
 /// `a`·`b` + `c`: in one rounding where `FMA` says that the processor has it, else in two.
-#[allow(dead_code, reason = "the kernels that use it come one by one")]
 #[inline(always)]
 pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// Whether [`mul_add`] of the portable body is one instruction.
-#[allow(dead_code, reason = "the kernels that use it come one by one")]
 pub(crate) const PORTABLE_FMA: bool = cfg!(target_arch = "aarch64");
 
 /// Compiles the body once per instruction set; the function made takes the [`Isa`] first.
@@ -95,7 +93,6 @@ macro_rules! per_isa {
         }
     };
 }
-#[allow(unused_imports, reason = "the kernels that use it come one by one")]
 pub(crate) use per_isa;
 
 #[cfg(test)]

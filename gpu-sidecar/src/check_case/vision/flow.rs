@@ -7,10 +7,11 @@ use super::super::{Case, CheckError, files};
 use super::manifest::{self, FlowParams, InitRule, Subsample};
 use super::{Goldens, Tensor, f32_plane, plane, unsupported};
 use crate::vision::farneback::{
-    self, FarnebackParams, Window, expansion, matrices, pyramid, window,
+    self, FarnebackParams, Frame, Window, expansion, matrices, plain, pyramid, stages, window,
 };
 use crate::vision::flow_stats::motion;
 use crate::vision::plane::Plane;
+use crate::vision::simd::Isa;
 
 /// OpenCV's flags.
 const INITIAL_FLOW: u32 = 4;
@@ -45,7 +46,13 @@ pub(super) fn flow(
     let want = f32_plane::<2>(&case, goldens.tensor(&case, &entry.file, &entry.tensor)?)?;
     let tolerance = Tolerance::Spread { mean: entry.tolerance.mean, p99: entry.tolerance.p99 };
     let got = subsample(&case, &flow, entry.subsample)?;
-    let mut stages = vec![compare("flow", &got, &want, tolerance)];
+    let [from, to] = [&prev, &next].map(|frame| frame.map(f32::from));
+    let plain = plane(&case, plain::flow(&from, &to, &params, initial.as_ref()))?;
+    let plain = subsample(&case, &plain, entry.subsample)?;
+    let mut stages = vec![
+        compare("flow", &got, &want, tolerance),
+        compare("flow, plain", &plain, &want, tolerance),
+    ];
     if let Some(want) = entry.mean_mag {
         // The mean length cannot be further off than the mean of the vectors.
         let bound = Tolerance::Absolute(entry.tolerance.mean);
@@ -142,10 +149,13 @@ pub(super) fn stages(
     let params = params(&case, &of.params)?;
     let names = [&of.prev, &of.next];
     let [prev, next] = names.map(|name| goldens.gray_frame(&case, name));
-    let steps = Steps { case: &case, params, frames: [prev?, next?] };
+    let frames = [prev?, next?];
     let mut stages = Vec::new();
-    for (name, tensor) in files::read_tensors(&goldens.dir.join(&entry.file))? {
-        stages.push(steps.stage(&name, tensor)?);
+    for kind in [Kind::Rows(Isa::best()), Kind::Plain] {
+        let steps = Steps { case: &case, kind, params: &params, frames: &frames };
+        for (name, tensor) in files::read_tensors(&goldens.dir.join(&entry.file))? {
+            stages.push(steps.stage(&name, tensor)?);
+        }
     }
     Ok(Case::new(case, stages))
 }
@@ -153,8 +163,16 @@ pub(super) fn stages(
 /// The steps between two frames, each computed from the frames when it is asked for.
 struct Steps<'a> {
     case: &'a str,
-    params: FarnebackParams,
-    frames: [Plane<u8>; 2],
+    kind: Kind,
+    params: &'a FarnebackParams,
+    frames: &'a [Plane<u8>; 2],
+}
+
+/// Which form of the steps: the one that flows are made with, or the definition.
+#[derive(Clone, Copy)]
+enum Kind {
+    Rows(Isa),
+    Plain,
 }
 
 impl Steps<'_> {
@@ -165,30 +183,68 @@ impl Steps<'_> {
         let k = level.strip_prefix("level").and_then(|k| k.parse::<usize>().ok());
         let k = k.ok_or_else(unknown)?;
         let (width, height) = self.frames[0].size();
-        let levels = pyramid::levels(width, height, &self.params);
+        let levels = pyramid::levels(width, height, self.params);
         let level = levels.get(k).ok_or_else(unknown)?;
-        let images = [0, 1].map(|i| pyramid::image(&self.frames[i].map(f32::from), level));
-        let [prev, next] = images.map(|image| plane(self.case, image));
+        let [prev, next] = [0, 1].map(|i| self.image(i, level));
         let (prev, next) = (prev?, next?);
-        let (r0, r1) =
-            (expansion::expand(&prev, &self.params), expansion::expand(&next, &self.params));
+        let (r0, r1) = (self.expand(&prev), self.expand(&next));
         let zero = r0.map(|_| [0f32; 2]);
+        let title = match self.kind {
+            Kind::Rows(_) => name.to_owned(),
+            Kind::Plain => format!("{name}, plain"),
+        };
         match step {
-            "I0" => self.first_rows(name, &prev.map(|v| [v]), want),
-            "I1" => self.first_rows(name, &next.map(|v| [v]), want),
-            "R0" => self.whole(name, &r0, (want, Tolerance::Absolute(1e-4))),
-            "R1" => self.whole(name, &r1, (want, Tolerance::Absolute(1e-4))),
+            "I0" => self.first_rows(&title, &prev.map(|v| [v]), want),
+            "I1" => self.first_rows(&title, &next.map(|v| [v]), want),
+            "R0" => self.whole(&title, &r0, (want, Tolerance::Absolute(1e-4))),
+            "R1" => self.whole(&title, &r1, (want, Tolerance::Absolute(1e-4))),
             "M0" => {
-                let matrices = matrices::compute(&r0, &r1, &zero);
-                self.whole(name, &matrices, (want, Tolerance::Relative(1e-4)))
+                let matrices = match self.kind {
+                    Kind::Rows(isa) => stages::matrices(isa, (&r0, &r1), &zero),
+                    Kind::Plain => matrices::compute(&r0, &r1, &zero),
+                };
+                self.whole(&title, &matrices, (want, Tolerance::Relative(1e-4)))
             }
             // Only the coarsest scale starts at zero.
             "flow1" if k + 1 == levels.len() => {
-                let weights = window::Weights::of(&self.params);
-                let flow = window::solve(&matrices::compute(&r0, &r1, &zero), &weights);
-                self.whole(name, &flow, (want, Tolerance::Absolute(1e-4)))
+                let flow = self.first_flow(&r0, &r1, &zero);
+                self.whole(&title, &flow, (want, Tolerance::Absolute(1e-4)))
             }
             _ => Err(unknown()),
+        }
+    }
+
+    fn image(&self, index: usize, level: &pyramid::Level) -> Result<Plane<f32>, CheckError> {
+        let frame = &self.frames[index];
+        match self.kind {
+            Kind::Rows(isa) => Ok(stages::image(isa, Frame::U8(frame), level)),
+            Kind::Plain => plane(self.case, pyramid::image(&frame.map(f32::from), level)),
+        }
+    }
+
+    fn expand(&self, image: &Plane<f32>) -> Plane<[f32; 5]> {
+        match self.kind {
+            Kind::Rows(isa) => stages::expand(isa, image, self.params),
+            Kind::Plain => expansion::expand(image, self.params),
+        }
+    }
+
+    /// The flow after one iteration.
+    fn first_flow(
+        &self,
+        r0: &Plane<[f32; 5]>,
+        r1: &Plane<[f32; 5]>,
+        start: &Plane<[f32; 2]>,
+    ) -> Plane<[f32; 2]> {
+        match self.kind {
+            Kind::Rows(isa) => {
+                let once = FarnebackParams { iterations: 1, ..self.params.clone() };
+                stages::iterate(isa, (r0, r1), start, &once)
+            }
+            Kind::Plain => {
+                let weights = window::Weights::of(self.params);
+                window::solve(&matrices::compute(r0, r1, start), &weights)
+            }
         }
     }
 

@@ -202,7 +202,8 @@ fn sum_rows<const FMA: bool, const N: usize>(sums: &[f32], weights: &Weights, ou
         for i in 0..BLOCK {
             let (g, xg, xxg) = (&weights.g, &weights.xg, &weights.xxg);
             let middle = i + N_MAX;
-            let (mut b1, mut b3, mut b5) = (g[0] * v0[middle], g[0] * v1[middle], g[0] * v2[middle]);
+            let (mut b1, mut b3, mut b5) =
+                (g[0] * v0[middle], g[0] * v1[middle], g[0] * v2[middle]);
             let (mut b2, mut b4, mut b6) = (0f32, 0f32, 0f32);
             for k in 0..N {
                 let (left, right) = (middle - 1 - k, middle + 1 + k);

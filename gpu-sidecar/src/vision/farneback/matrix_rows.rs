@@ -138,9 +138,7 @@ fn targets(row: &Row<'_>, at: usize, (dx, dy): (&Block, &Block)) -> Targets {
         let fy = y + dy[i];
         let inside = (fx >= 0.0) & (fx < right) & (fy >= 0.0) & (fy < bottom);
         (xs[i], ys[i], insides[i]) = (fx, fy, if inside { 1.0 } else { 0.0 });
-        // Inside, cutting the fraction off is rounding down.
-        let left = (fx as i32).wrapping_sub(PIXELS[i]);
-        let top = fy as i32;
+        let (left, top) = (floor(fx).wrapping_sub(PIXELS[i]), floor(fy));
         left_least = left_least.min(if inside { left } else { i32::MAX });
         left_most = left_most.max(if inside { left } else { i32::MIN });
         top_least = top_least.min(if inside { top } else { i32::MAX });
@@ -148,6 +146,17 @@ fn targets(row: &Row<'_>, at: usize, (dx, dy): (&Block, &Block)) -> Targets {
     }
     let (columns, rows) = ((left_least, left_most), (top_least, top_most));
     Targets { x: xs, y: ys, inside: insides, columns, rows }
+}
+
+/// The whole part of a number from 0 to 2²²; of any other number something. Vector instructions
+/// have no conversion that saturates as `as` does.
+#[inline(always)]
+fn floor(number: f32) -> i32 {
+    /// From here on the last digit of a f32 counts ones.
+    const ONES: f32 = 8_388_608.0;
+    let nearest = (number + ONES) - ONES;
+    let whole = if nearest > number { nearest - 1.0 } else { nearest };
+    (whole + ONES).to_bits().wrapping_sub(ONES.to_bits()) as i32
 }
 
 /// The second frame's coefficients where the block's pixels fall, 0 outside; and who is inside.

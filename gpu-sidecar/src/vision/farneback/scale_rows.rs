@@ -13,7 +13,7 @@ use crate::vision::simd::{Isa, mul_add, per_isa};
 
 /// A gray frame as it comes.
 #[derive(Clone, Copy)]
-pub(super) enum Frame<'a> {
+pub(crate) enum Frame<'a> {
     U8(&'a Plane<u8>),
     F32(&'a Plane<f32>),
 }
@@ -49,11 +49,6 @@ impl Decimation {
 
     fn radius(&self) -> usize {
         self.taps.len() / 2
-    }
-
-    /// Whether the scale keeps every column.
-    fn whole(&self) -> bool {
-        self.level.width == self.level.original.0
     }
 }
 
@@ -94,18 +89,13 @@ impl ScaleRows {
         }
         let both = self.both.row_mut(0);
         sum_taps(isa, &self.down[..padded], &decimation.taps, both);
-        if decimation.whole() {
-            out.copy_from_slice(&both[..width]);
-        } else {
-            let Spots { first, share } = &decimation.columns;
-            pick_columns(isa, both, first, share, out);
-        }
+        decimation.columns.pick(isa, both, 0..out.len(), out);
     }
 
     /// The rows of the frame that make row `y`: two blurred rows, interpolated.
     fn pick(&mut self, decimation: &Decimation, y: usize) {
         let (height, taps) = (decimation.level.original.1, &decimation.taps);
-        let (first, share) = (decimation.rows.first[y], decimation.rows.share[y]);
+        let (first, share) = decimation.rows.at(y);
         let radius = decimation.radius() as isize;
         let rows = if share == 0.0 { taps.len() } else { taps.len() + 1 };
         self.picks.clear();
@@ -129,12 +119,6 @@ per_isa! {
     /// `out[x] = Σ taps[k] · samples[x + k]`; `out` is whole blocks.
     fn sum_taps = sum_taps_body(samples: &[f32], taps: &[f32], out: &mut [f32])
 }
-per_isa! {
-    /// `out[x]` lies between `samples[left[x]]` and the next one, `share[x]` of the way.
-    pub(super) fn pick_columns = pick_columns_body(
-        samples: &[f32], left: &[u32], share: &[f32], out: &mut [f32])
-}
-
 #[inline(always)]
 fn sum_rows_u8_body<const FMA: bool>(samples: &[u8], picks: &[(usize, f32)], out: &mut [f32]) {
     sum_rows::<FMA, u8>(samples, picks, out);
@@ -182,18 +166,5 @@ fn sum_taps_body<const FMA: bool>(samples: &[f32], taps: &[f32], out: &mut [f32]
             }
         }
         *block_mut(out, x) = sums;
-    }
-}
-
-#[inline(always)]
-fn pick_columns_body<const FMA: bool>(
-    samples: &[f32],
-    left: &[u32],
-    share: &[f32],
-    out: &mut [f32],
-) {
-    for ((out, &left), &share) in out.iter_mut().zip(left).zip(share) {
-        let pair = &samples[left as usize..][..2];
-        *out = mul_add::<FMA>(share, pair[1], (1.0 - share) * pair[0]);
     }
 }

@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use super::lines::Lines;
-use super::scale_rows::pick_columns;
 use super::spots::Spots;
 use crate::vision::simd::{Isa, mul_add, per_isa};
 
@@ -40,13 +39,13 @@ impl Start<'_> {
             Start::Coarser { flow, columns: across, rows, factor } => {
                 scratch.reshape(1, 2, flow.stride());
                 let between = scratch.row_mut(0);
-                let (top, share) = (rows.first[y] as usize, rows.share[y]);
+                let (top, share) = rows.at(y);
                 blend(isa, (flow.row(top), flow.row(top + 1)), (share, *factor), between);
-                let known = columns.start..columns.end.min(across.first.len());
+                let known = columns.start..columns.end.min(across.len());
                 let lines = between.chunks_exact(flow.stride());
                 for (line, out) in lines.zip(out.chunks_exact_mut(columns.len())) {
                     let (out, rest) = out.split_at_mut(known.len());
-                    pick_columns(isa, line, &across.first[known.clone()], &across.share[known.clone()], out);
+                    across.pick(isa, line, known.clone(), out);
                     rest.fill(0.0);
                 }
             }

@@ -45,16 +45,27 @@ pub(super) fn depth_max(weights: &Weights) -> usize {
 }
 
 /// Room for the rows of one sweep.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Scratch {
     rings: Vec<Ring>,
     across: Across,
     /// One row of matrices, with what the window needs at both ends.
     matrices: Lines,
-    sums: Lines,
     /// One row of flow, x and y; the coarser rows it is made from.
     flow: Lines,
     coarser: Lines,
+}
+
+impl Scratch {
+    pub(super) fn new(weights: &Weights) -> Self {
+        Self {
+            rings: Vec::new(),
+            across: Across::new(weights),
+            matrices: Lines::default(),
+            flow: Lines::default(),
+            coarser: Lines::default(),
+        }
+    }
 }
 
 /// Takes a row of flow: row, first column, x and y.
@@ -89,7 +100,6 @@ impl Tile<'_> {
     fn run(&self, scratch: &mut Scratch, sink: &mut Sink<'_>) {
         let (weights, width) = (self.sweep.weights, self.read.len());
         scratch.matrices.reshape(1, TERMS, width + 2 * pad(weights) + BLOCK);
-        scratch.sums.reshape(1, TERMS, width);
         scratch.flow.reshape(1, 2, width);
         scratch.rings.resize_with(scratch.rings.len().max(self.sweep.depth), Ring::default);
         for stage in 0..self.sweep.depth {
@@ -129,9 +139,9 @@ impl Tile<'_> {
             let Some(middle) = v.checked_sub(2 * m).filter(|row| made.contains(row)) else {
                 continue;
             };
-            ring.sum(isa, weights, middle, scratch.sums.row_mut(0));
+            let sums = ring.window(isa, weights, middle);
             let (dx, dy) = halves(scratch.flow.row_mut(0));
-            solve(isa, scratch.sums.row(0), weights.regulariser_of_sums(), dx, dy);
+            solve(isa, sums, weights.regulariser_of_sums(), dx, dy);
             if stage + 1 < self.sweep.depth {
                 self.feed(stage + 1, middle, scratch, sink);
             } else {

@@ -13,8 +13,9 @@ use super::window::Weights;
 use crate::vision::simd::{Isa, mul_add, per_isa};
 
 /// The horizontal part: lines of matrices to lines of sums.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Across {
+    split: Split,
     /// Sums of runs (box).
     runs: Lines,
 }
@@ -42,6 +43,10 @@ impl Split {
 }
 
 impl Across {
+    pub(super) fn new(weights: &Weights) -> Self {
+        Self { split: Split::of(weights.line.len()), runs: Lines::default() }
+    }
+
     /// `out[x]` is the sum of `line` under the window around column `pad` + x; `out` is whole
     /// blocks, and `line` has `pad` columns and a block more than it at its end.
     pub(super) fn sum(&mut self, isa: Isa, weights: &Weights, line: &[f32], out: &mut [f32]) {
@@ -50,7 +55,7 @@ impl Across {
         if weights.window == Window::Gaussian {
             return sum_symmetric(isa, line, &weights.line, out);
         }
-        let split = Split::of(columns);
+        let split = self.split;
         self.runs.reshape(1, 1, out.len() + columns);
         let length = (out.len() + columns - split.run).next_multiple_of(BLOCK);
         let runs = &mut self.runs.row_mut(0)[..length];
@@ -69,6 +74,10 @@ pub(super) struct Ring {
     head: Lines,
     /// Where the group at hand begins: at 0, or later in the first group of a stripe.
     first: usize,
+    /// Nothing, for a window that is one sum.
+    zeros: Lines,
+    /// The sum of the rows (Gaussian).
+    sums: Lines,
 }
 
 impl Ring {
@@ -77,6 +86,11 @@ impl Ring {
         self.rows.reshape(weights.line.len(), TERMS, width);
         self.head.reshape(1, TERMS, width);
         self.first = v % self.rows.row_count();
+        self.zeros.reshape(1, TERMS, width);
+        self.zeros.row_mut(0).fill(0.0);
+        if weights.window == Window::Gaussian {
+            self.sums.reshape(1, TERMS, width);
+        }
     }
 
     /// Where row `v` is written; `accept` follows.
@@ -109,15 +123,18 @@ impl Ring {
         }
     }
 
-    /// The sums of the window that starts at row `v`; its last row was the last accepted.
-    pub(super) fn sum(&self, isa: Isa, weights: &Weights, v: usize, out: &mut [f32]) {
+    /// Two rows whose sum is that of the window that starts at row `v`; its last row was the
+    /// last accepted.
+    pub(super) fn window(&mut self, isa: Isa, weights: &Weights, v: usize) -> (&[f32], &[f32]) {
         let slot = v % self.rows.row_count();
         if weights.window == Window::Gaussian {
-            sum_ring(isa, (self.rows.rows(), slot), &weights.line, out);
+            let sums = self.sums.row_mut(0);
+            sum_ring(isa, (self.rows.rows(), slot), &weights.line, sums);
+            (self.sums.row(0), self.zeros.row(0))
         } else if slot == 0 {
-            out.copy_from_slice(self.rows.row(0));
+            (self.rows.row(0), self.zeros.row(0))
         } else {
-            sum_two(isa, self.rows.row(slot), self.head.row(0), out);
+            (self.rows.row(slot), self.head.row(0))
         }
     }
 }
@@ -140,10 +157,6 @@ per_isa! {
     fn add = add_body(row: &[f32], sums: &mut [f32])
 }
 per_isa! {
-    /// `out = tail + head`.
-    fn sum_two = sum_two_body(tail: &[f32], head: &[f32], out: &mut [f32])
-}
-per_isa! {
     /// Each row of `length` numbers becomes the sum from it to the last.
     fn sum_tails = sum_tails_body(length: usize, rows: &mut [f32])
 }
@@ -152,9 +165,9 @@ per_isa! {
     fn sum_ring = sum_ring_body(ring: (&[f32], usize), weights: &[f32], out: &mut [f32])
 }
 per_isa! {
-    /// The flow of a row from the five lines of its sums.
+    /// The flow of a row from the five lines of its sums, given as two rows to be added.
     pub(super) fn solve = solve_body(
-        sums: &[f32], regulariser: f32, dx: &mut [f32], dy: &mut [f32])
+        sums: (&[f32], &[f32]), regulariser: f32, dx: &mut [f32], dy: &mut [f32])
 }
 
 #[inline(always)]
@@ -169,11 +182,7 @@ fn sum_runs_body<const FMA: bool>(line: &[f32], run: usize, runs: &mut [f32]) {
 }
 
 #[inline(always)]
-fn sum_split_body<const FMA: bool>(
-    (runs, line): (&[f32], &[f32]),
-    split: Split,
-    out: &mut [f32],
-) {
+fn sum_split_body<const FMA: bool>((runs, line): (&[f32], &[f32]), split: Split, out: &mut [f32]) {
     let whole = split.run * split.runs;
     for x in (0..out.len()).step_by(BLOCK) {
         let mut sums = *block(runs, x);
@@ -214,13 +223,6 @@ fn add_block(sums: &mut Block, terms: &Block) {
 fn add_body<const FMA: bool>(row: &[f32], sums: &mut [f32]) {
     for (sum, term) in sums.iter_mut().zip(row) {
         *sum += term;
-    }
-}
-
-#[inline(always)]
-fn sum_two_body<const FMA: bool>(tail: &[f32], head: &[f32], out: &mut [f32]) {
-    for ((out, tail), head) in out.iter_mut().zip(tail).zip(head) {
-        *out = tail + head;
     }
 }
 
@@ -271,21 +273,23 @@ fn difference<const FMA: bool>((a, b): (f32, f32), (c, d): (f32, f32)) -> f32 {
 
 #[inline(always)]
 fn solve_body<const FMA: bool>(
-    sums: &[f32],
+    (tail, head): (&[f32], &[f32]),
     regulariser: f32,
     dx: &mut [f32],
     dy: &mut [f32],
 ) {
-    let stride = sums.len() / TERMS;
+    let stride = tail.len() / TERMS;
     for x in (0..dx.len()).step_by(BLOCK) {
-        let terms: [&Block; TERMS] = std::array::from_fn(|c| block(sums, c * stride + x));
-        let [g11, g12, g22, h1, h2] = terms;
+        let tail: [&Block; TERMS] = std::array::from_fn(|c| block(tail, c * stride + x));
+        let head: [&Block; TERMS] = std::array::from_fn(|c| block(head, c * stride + x));
         let mut flow = [[0f32; BLOCK]; 2];
         for i in 0..BLOCK {
-            let cross = (g12[i], g12[i]);
-            let scale = 1.0 / (difference::<FMA>((g11[i], g22[i]), cross) + regulariser);
-            flow[0][i] = difference::<FMA>((g11[i], h2[i]), (g12[i], h1[i])) * scale;
-            flow[1][i] = difference::<FMA>((g22[i], h1[i]), (g12[i], h2[i])) * scale;
+            let (g11, g12) = (tail[0][i] + head[0][i], tail[1][i] + head[1][i]);
+            let (g22, h1) = (tail[2][i] + head[2][i], tail[3][i] + head[3][i]);
+            let h2 = tail[4][i] + head[4][i];
+            let scale = 1.0 / (difference::<FMA>((g11, g22), (g12, g12)) + regulariser);
+            flow[0][i] = difference::<FMA>((g11, h2), (g12, h1)) * scale;
+            flow[1][i] = difference::<FMA>((g22, h1), (g12, h2)) * scale;
         }
         *block_mut(dx, x) = flow[0];
         *block_mut(dy, x) = flow[1];

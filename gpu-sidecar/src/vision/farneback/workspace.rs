@@ -11,13 +11,13 @@ use super::expansion::Basis;
 use super::lines::Lines;
 use super::matrices::attenuation;
 use super::matrix_rows::TERMS;
+use super::plain::shrunk;
 use super::pyramid::{self, Level};
 use super::scale_rows::{Decimation, Frame, ScaleRows};
 use super::spots::Spots;
 use super::start_rows::Start;
 use super::sweep::{Scratch, Sweep, depth_max};
 use super::window::Weights;
-use super::plain::shrunk;
 use super::{Expansion, FarnebackParams, SIDE_MIN};
 use crate::vision::error::VisionError;
 use crate::vision::flow_stats::{Motion, MotionSums};
@@ -74,9 +74,8 @@ impl Scale {
         let (width, height) = (level.width, level.height);
         let mut across: Vec<f32> = (0..width).map(|x| attenuation(x, width)).collect();
         across.resize(Lines::new(0, 1, width).stride(), 0.0);
-        let spots = |level: &Level| {
-            (Spots::of(level.width, width), Spots::of(level.height, height))
-        };
+        let spots =
+            |level: &Level| (Spots::of(level.width, width), Spots::of(level.height, height));
         Self {
             level: level.clone(),
             decimation: Decimation::of(level),
@@ -91,11 +90,7 @@ impl Farneback {
     /// A workspace that works on the calling thread only.
     /// # Errors
     /// `Parameter` when a field is outside its range; `TooSmall` below 10 pixels.
-    pub fn new(
-        params: &FarnebackParams,
-        width: usize,
-        height: usize,
-    ) -> Result<Self, VisionError> {
+    pub fn new(params: &FarnebackParams, width: usize, height: usize) -> Result<Self, VisionError> {
         params.check()?;
         if width < SIDE_MIN || height < SIDE_MIN {
             return Err(VisionError::TooSmall { width, height, min: SIDE_MIN });
@@ -120,7 +115,7 @@ impl Farneback {
         let worker = || Worker {
             image: ScaleRows::default(),
             fitter: Fitter::new(&basis),
-            sweep: Scratch::default(),
+            sweep: Scratch::new(&self.weights),
         };
         self.workers.resize_with(count.max(1), worker);
         self
@@ -141,8 +136,7 @@ impl Farneback {
     /// Room for the expansion of one frame. It means nothing before `expand` has filled it.
     pub fn expansion(&self) -> Expansion {
         let lines = |scale: &Scale| Lines::new(scale.level.height, TERMS, scale.level.width);
-        let levels =
-            self.scales.iter().map(|scale| (scale.level.clone(), lines(scale))).collect();
+        let levels = self.scales.iter().map(|scale| (scale.level.clone(), lines(scale))).collect();
         Expansion { params: self.params.clone(), levels }
     }
 
@@ -164,11 +158,7 @@ impl Farneback {
         self.expand_frame(Frame::F32(frame), out)
     }
 
-    fn expand_frame(
-        &mut self,
-        frame: Frame<'_>,
-        out: &mut Expansion,
-    ) -> Result<(), VisionError> {
+    fn expand_frame(&mut self, frame: Frame<'_>, out: &mut Expansion) -> Result<(), VisionError> {
         if frame.size() != self.size() {
             return Err(VisionError::SizesDiffer { first: self.size(), second: frame.size() });
         }
@@ -277,8 +267,12 @@ impl Farneback {
                 };
                 left -= depth;
                 match &mut target {
-                    Target::Plane(plane) if k == 0 && left == 0 => sweep_plane(&sweep, workers, plane),
-                    Target::Motion(rows) if k == 0 && left == 0 => sweep_motion(&sweep, workers, rows),
+                    Target::Plane(plane) if k == 0 && left == 0 => {
+                        sweep_plane(&sweep, workers, plane)
+                    }
+                    Target::Motion(rows) if k == 0 && left == 0 => {
+                        sweep_motion(&sweep, workers, rows)
+                    }
                     _ => sweep_lines(&sweep, workers, made),
                 }
                 std::mem::swap(known, made);
