@@ -46,6 +46,10 @@ use stream::Plan;
 
 /// Everything that does not grow with the frame, the decoder's process included.
 const BYTES_FIXED: u64 = 256 << 20;
+/// A key frame's flow is computed again, beside the analysts.
+const FLOW_BYTES_PER_PIXEL: u64 = 130;
+/// Planes, runs and regions; noise has a region for every fourth pixel.
+const DEFECTS_BYTES_PER_PIXEL: u64 = 80;
 /// Pictures of one call.
 const PICTURES_MAX: u32 = 1024;
 
@@ -264,7 +268,15 @@ fn frame_report(index: u64, figures: &Figures) -> FrameReport {
 /// As many threads as the pool has in which the run was started: usually one for each core.
 fn plan(pixels: u64, params: &Params) -> Plan {
     let copies = if params.wants(Output::Preview) { 2 } else { 1 };
-    Plan::new(pixels, copies, rayon::current_num_threads())
+    let mut plan = Plan::new(pixels, copies, rayon::current_num_threads());
+    let flows = [Output::FlowFlo, Output::FlowSafetensors, Output::FlowPng];
+    if flows.into_iter().any(|output| params.wants(output)) {
+        plan.memory_bytes += pixels.saturating_mul(FLOW_BYTES_PER_PIXEL);
+    }
+    if params.wants(Output::Defects) {
+        plan.memory_bytes += pixels.saturating_mul(DEFECTS_BYTES_PER_PIXEL);
+    }
+    plan
 }
 
 /// Refuses before the kernel of the system would kill the whole process for it.

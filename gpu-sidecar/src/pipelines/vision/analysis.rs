@@ -1,31 +1,46 @@
 //! One frame after another: gray, flow from the frame before, edges, sharpness.
 //!
 //! Owns what has to be remembered between two frames and nothing more: the expansion of the frame
-//! before, which the flow of the next pair needs again. An analyst works on one chunk at a time.
+//! before, which the flow of the next pair needs again. An analyst works on one chunk at a time and
+//! keeps its memory: after the first frame it asks for none but what it hands on.
 
 use std::sync::Arc;
 
 use crate::media::Frame;
 use crate::pipeline::{Cancel, RunError};
 use crate::vision::VisionError;
-use crate::vision::canny::canny;
-use crate::vision::farneback::{Expansion, FarnebackParams, flow_between};
-use crate::vision::flow_stats::{Motion, motion};
-use crate::vision::gray::gray_from_rgb;
-use crate::vision::sharpness::laplacian_variance;
+use crate::vision::canny::Canny;
+use crate::vision::farneback::{Expansion, Farneback};
+use crate::vision::flow_stats::Motion;
+use crate::vision::gray::{Order, gray_into};
+use crate::vision::plane::Plane;
+use crate::vision::sharpness::variance;
+use crate::vision::threads::Threads;
 
 use super::annotation;
 use super::outputs::Output;
 use super::params::Params;
-use super::source::Sampled;
 use super::stream::Chunk;
 
 /// Analyses chunks of frames.
 pub(super) struct Analyst {
     params: Params,
-    flow: FarnebackParams,
-    /// Polynomials of the frame at this place: the chunk after it needs them.
-    expanded: Option<(u64, Expansion)>,
+    threads: usize,
+    /// Made for the size of the first frame.
+    tools: Option<Tools>,
+}
+
+/// The kernels with their memory.
+struct Tools {
+    flow: Farneback,
+    canny: Canny,
+    threads: Threads,
+    gray: Plane<u8>,
+    edges: Plane<u8>,
+    /// Place of the frame that `before` belongs to.
+    expanded: Option<u64>,
+    before: Expansion,
+    now: Expansion,
 }
 
 /// What one frame gave.
@@ -58,8 +73,9 @@ pub(super) struct Picture {
 }
 
 impl Analyst {
-    pub(super) fn new(params: &Params) -> Self {
-        Self { params: params.clone(), flow: params.flow(), expanded: None }
+    /// An analyst whose kernels use so many threads of the pool that it works in.
+    pub(super) fn new(params: &Params, threads: usize) -> Self {
+        Self { params: params.clone(), threads, tools: None }
     }
 
     /// Analyses the frames of a chunk.
@@ -69,62 +85,88 @@ impl Analyst {
         cancel: &Cancel,
     ) -> Result<Vec<Analysed>, RunError> {
         let Chunk { first_index, mut before, frames } = chunk;
-        self.expand_before(first_index, before.as_deref())?;
         let mut analysed = Vec::with_capacity(frames.len());
         for (index, sampled) in (first_index..).zip(frames) {
             cancel.check()?;
             let last = before.replace(Arc::clone(&sampled.frame));
-            analysed.push(self.analyse_one(index, sampled, last)?);
+            let one = self.analyse_one(index, &sampled.frame, last.as_deref());
+            let (figures, annotated) = one.map_err(|error| refusal(&error, &sampled.field))?;
+            let picture = Picture { frame: sampled.frame, before: last };
+            analysed.push(Analysed { index, figures, picture, annotated });
         }
         Ok(analysed)
-    }
-
-    /// Makes the polynomials of the frame before the chunk, unless they are there: this analyst
-    /// may have had the chunk before as well.
-    fn expand_before(&mut self, first_index: u64, before: Option<&Frame>) -> Result<(), RunError> {
-        let Some(before) = before else {
-            self.expanded = None;
-            return Ok(());
-        };
-        let index = first_index - 1;
-        if self.expanded.as_ref().is_none_or(|(known, _)| *known != index) {
-            // Freed first: two analysts' worth of memory is what the plan does not have.
-            self.expanded = None;
-            let expansion = Expansion::of(&gray_from_rgb(before), &self.flow)
-                .map_err(|error| refusal(&error, ""))?;
-            self.expanded = Some((index, expansion));
-        }
-        Ok(())
     }
 
     fn analyse_one(
         &mut self,
         index: u64,
-        sampled: Sampled,
-        before: Option<Arc<Frame>>,
-    ) -> Result<Analysed, RunError> {
-        let Sampled { frame, field } = sampled;
-        let refused = |error: VisionError| refusal(&error, &field);
-        let gray = gray_from_rgb(&frame);
-        let now = Expansion::of(&gray, &self.flow).map_err(refused)?;
-        let motion = match &self.expanded {
-            Some((_, before)) => {
-                let flow = flow_between(before, &now, &self.flow, None).map_err(refused)?;
-                Some(motion(&flow))
-            }
+        frame: &Frame,
+        before: Option<&Frame>,
+    ) -> Result<(Figures, Option<Frame>), VisionError> {
+        let tools = match &mut self.tools {
+            Some(tools) => tools,
+            None => self.tools.insert(Tools::new(&self.params, self.threads, frame.size())?),
+        };
+        let figures = tools.figures(index, frame, before)?;
+        let wanted = self.params.wants(Output::Preview);
+        let annotated = wanted.then(|| annotation::annotate(frame, &tools.edges, index, &figures));
+        Ok((figures, annotated))
+    }
+}
+
+impl Tools {
+    fn new(
+        params: &Params,
+        threads: usize,
+        (width, height): (usize, usize),
+    ) -> Result<Self, VisionError> {
+        let flow = Farneback::new(&params.flow(), width, height)?.on_threads(threads);
+        let (before, now) = (flow.expansion(), flow.expansion());
+        Ok(Self {
+            flow,
+            canny: Canny::new(&params.canny)?,
+            threads: if threads > 1 { Threads::Pool } else { Threads::This },
+            gray: Plane::pixel(),
+            edges: Plane::pixel(),
+            expanded: None,
+            before,
+            now,
+        })
+    }
+
+    fn figures(
+        &mut self,
+        index: u64,
+        frame: &Frame,
+        before: Option<&Frame>,
+    ) -> Result<Figures, VisionError> {
+        self.expand_before(index, before)?;
+        gray_into(frame, Order::Rgb, self.threads, &mut self.gray);
+        self.flow.expand(&self.gray, &mut self.now)?;
+        let motion = match before {
+            Some(_) => Some(self.flow.motion((&self.before, &self.now), None)?),
             None => None,
         };
-        self.expanded = Some((index, now));
-        let edges = canny(&gray, &self.params.canny).map_err(refused)?;
-        let edge_pixels = edges.data().iter().filter(|&&value| value != 0).count();
-        let figures = Figures {
+        std::mem::swap(&mut self.before, &mut self.now);
+        self.expanded = Some(index);
+        self.canny.run(&self.gray, self.threads, &mut self.edges);
+        let edge_pixels = self.edges.data().iter().filter(|&&value| value != 0).count();
+        Ok(Figures {
             motion,
-            edge_density: edge_pixels as f64 / edges.data().len() as f64,
-            sharpness: laplacian_variance(&gray),
-        };
-        let wanted = self.params.wants(Output::Preview);
-        let annotated = wanted.then(|| annotation::annotate(&frame, &edges, index, &figures));
-        Ok(Analysed { index, figures, picture: Picture { frame, before }, annotated })
+            edge_density: edge_pixels as f64 / self.edges.data().len() as f64,
+            sharpness: variance(&self.gray, self.threads),
+        })
+    }
+
+    /// Makes the polynomials of the frame before, unless they are there: at a chunk's start another
+    /// analyst may have had that frame.
+    fn expand_before(&mut self, index: u64, before: Option<&Frame>) -> Result<(), VisionError> {
+        let Some(before) = before else { return Ok(()) };
+        if self.expanded != Some(index - 1) {
+            gray_into(before, Order::Rgb, self.threads, &mut self.gray);
+            self.flow.expand(&self.gray, &mut self.before)?;
+        }
+        Ok(())
     }
 }
 

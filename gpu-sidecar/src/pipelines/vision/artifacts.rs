@@ -80,7 +80,8 @@ impl Writer<'_> {
         if !self.params.wants(Output::Defects) {
             return Ok(None);
         }
-        let (report, mask) = defects::find(gray, &self.params.defects).map_err(internal)?;
+        let params = self.params;
+        let (report, mask) = defects::find(gray, &params.defects).map_err(internal)?;
         let name = format!("defects_{}.json", self.number);
         self.run.output(&name, JSON, |file| {
             serde_json::to_writer(file, &report).map_err(io::Error::from)

@@ -40,6 +40,15 @@ pub(super) fn wheel(x: f64, y: f64) -> [u8; 3] {
     from_oklch(1.0 - 0.3 * length, 0.14 * length, hue)
 }
 
+/// The value that one in a hundred passes: where a scale ends, so that a few glints do not take
+/// the colours of all the rest. `values` are not empty.
+pub(super) fn scale_end(values: &[f32]) -> f64 {
+    let mut values = values.to_vec();
+    let place = (values.len() - 1) * 99 / 100;
+    let (_, end, _) = values.select_nth_unstable_by(place, f32::total_cmp);
+    f64::from(*end)
+}
+
 /// sRGB of lightness 0 to 1, chroma and hue; colours that a screen lacks are clipped.
 fn from_oklch(lightness: f64, chroma: f64, hue: f64) -> [u8; 3] {
     let (a, b) = (chroma * hue.cos(), chroma * hue.sin());
@@ -80,6 +89,13 @@ mod tests {
         assert!(lights.windows(2).all(|pair| pair[0] < pair[1]), "{lights:?}");
         assert!(lights[0] < 0.03 && lights[32] > 0.7, "{lights:?}");
         assert_eq!((ramp.at(-1.0), ramp.at(2.0)), (ramp.at(0.0), ramp.at(1.0)));
+    }
+
+    #[test]
+    fn a_scale_ends_where_one_in_a_hundred_passes_it() {
+        let values: Vec<f32> = (0..1000u16).rev().map(f32::from).collect();
+        assert_eq!(scale_end(&values), 989.0);
+        assert_eq!(scale_end(&[7.0]), 7.0);
     }
 
     #[test]

@@ -19,7 +19,7 @@ const OTHER: &str = "other";
 
 /// The defects of one frame: the file `defects_N.json`.
 #[derive(Debug, Serialize)]
-pub(super) struct DefectReport {
+pub(super) struct DefectReport<'a> {
     pub(super) width: usize,
     pub(super) height: usize,
     /// How many were found; `regions` may list fewer.
@@ -27,15 +27,16 @@ pub(super) struct DefectReport {
     /// Share of the frame that they cover, 0 to 1.
     pub(super) area_share: f64,
     /// Of all that were found, by kind.
-    pub(super) counts: BTreeMap<String, usize>,
+    pub(super) counts: BTreeMap<&'a str, usize>,
     /// The largest first.
-    pub(super) regions: Vec<Defect>,
+    pub(super) regions: Vec<Defect<'a>>,
 }
 
 /// One region.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Defect {
-    pub(super) kind: String,
+pub(super) struct Defect<'a> {
+    /// Borrowed: noise may make millions of regions, of which a thousand are listed.
+    pub(super) kind: &'a str,
     pub(super) polarity: Polarity,
     /// Pixels.
     pub(super) area: u64,
@@ -55,10 +56,10 @@ pub(super) struct Defect {
 ///
 /// # Errors
 /// Those of the kernels; the parameters have been checked.
-pub(super) fn find(
+pub(super) fn find<'a>(
     gray: &Plane<u8>,
-    params: &Defects,
-) -> Result<(DefectReport, Plane<u8>), VisionError> {
+    params: &'a Defects,
+) -> Result<(DefectReport<'a>, Plane<u8>), VisionError> {
     let (width, height) = gray.size();
     let mut mask = vec![0; width * height];
     let mut found = Vec::new();
@@ -72,7 +73,7 @@ pub(super) fn find(
     });
     let mut counts = BTreeMap::new();
     for defect in &found {
-        *counts.entry(defect.kind.clone()).or_default() += 1;
+        *counts.entry(defect.kind).or_default() += 1;
     }
     let area: u64 = found.iter().map(|defect| defect.area).sum();
     let regions_total = found.len();
@@ -83,11 +84,11 @@ pub(super) fn find(
 }
 
 /// Adds the regions of one polarity to `found` and to the mask.
-fn find_polarity(
+fn find_polarity<'a>(
     gray: &Plane<u8>,
-    params: &Defects,
+    params: &'a Defects,
     polarity: Polarity,
-    (found, mask): (&mut Vec<Defect>, &mut [u8]),
+    (found, mask): (&mut Vec<Defect<'a>>, &mut [u8]),
 ) -> Result<(), VisionError> {
     let operation = match polarity {
         Polarity::Bright => Operation::TopHat,
@@ -124,17 +125,17 @@ fn find_polarity(
     Ok(())
 }
 
-fn described(
+fn described<'a>(
     region: &Region,
     contrast: f64,
-    (polarity, params, (width, height)): (Polarity, &Defects, (usize, usize)),
-) -> Defect {
+    (polarity, params, (width, height)): (Polarity, &'a Defects, (usize, usize)),
+) -> Defect<'a> {
     let ((left, top), (right, bottom)) = (region.min, region.max);
     let margin = params.margin as usize;
     let border = left.min(top) < margin || right + margin >= width || bottom + margin >= height;
     let (x, y) = region.centroid();
     let mut defect = Defect {
-        kind: OTHER.to_owned(),
+        kind: OTHER,
         polarity,
         area: region.area,
         bbox: [left, top, right + 1 - left, bottom + 1 - top],
@@ -144,12 +145,12 @@ fn described(
         border,
     };
     if let Some(kind) = params.kinds.iter().find(|kind| fits(kind, &defect)) {
-        defect.kind.clone_from(&kind.kind);
+        defect.kind = &kind.kind;
     }
     defect
 }
 
-fn fits(kind: &Kind, defect: &Defect) -> bool {
+fn fits(kind: &Kind, defect: &Defect<'_>) -> bool {
     kind.polarity.is_none_or(|polarity| polarity == defect.polarity)
         && kind.border.is_none_or(|border| border == defect.border)
         && kind.elongation_min.is_none_or(|least| defect.elongation >= least)
@@ -178,8 +179,9 @@ mod tests {
 
     #[track_caller]
     fn check(mark: (usize, usize, usize, usize, u8), want: Option<&str>) {
-        let (report, mask) = find(&field(&[mark]), &Defects::default()).expect("finds");
-        let kinds: Vec<&str> = report.regions.iter().map(|defect| &defect.kind[..]).collect();
+        let params = Defects::default();
+        let (report, mask) = find(&field(&[mark]), &params).expect("finds");
+        let kinds: Vec<&str> = report.regions.iter().map(|defect| defect.kind).collect();
         assert_eq!(kinds, want.into_iter().collect::<Vec<_>>(), "{mark:?}");
         let marked = mask.data().iter().filter(|&&value| value == 255).count();
         assert_eq!(marked, if want.is_some() { mark.2 * mark.3 } else { 0 });
@@ -207,11 +209,12 @@ mod tests {
     #[test]
     fn the_list_says_where_each_region_is() {
         let gray = field(&[(10, 20, 30, 2, 255), (100, 50, 5, 5, 0)]);
-        let (report, _) = find(&gray, &Defects::default()).expect("finds");
+        let params = Defects::default();
+        let (report, _) = find(&gray, &params).expect("finds");
         assert_eq!((report.regions_total, report.area_share), (2, 85.0 / 20_000.0));
-        assert_eq!(report.counts, BTreeMap::from([("scratch".into(), 1), ("spot".into(), 1)]));
+        assert_eq!(report.counts, BTreeMap::from([("scratch", 1), ("spot", 1)]));
         let want = Defect {
-            kind: "scratch".to_owned(),
+            kind: "scratch",
             polarity: Polarity::Bright,
             area: 60,
             bbox: [10, 20, 30, 2],

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
-use super::color_map::wheel;
+use super::color_map::{scale_end, wheel};
 use crate::media::Frame;
 use crate::vision::plane::Plane;
 
@@ -35,12 +35,16 @@ pub(super) fn write_safetensors(
     file.write_all(&serialize([("flow", view)], None).map_err(io::Error::other)?)
 }
 
-/// Direction as colour (right is red), length as its strength: the longest motion has full colour.
+/// Shortest motion of full colour, pixels: below it there is only noise.
+const FULL_PX_MIN: f64 = 0.1;
+
+/// Direction as colour (right is red), length as its strength. The length that one pixel in a
+/// hundred passes has full colour; where less than that moves, a tenth of the longest.
 pub(super) fn picture(flow: &Plane<[f32; 2]>) -> Frame {
-    let longest = flow.data().iter().map(|[x, y]| x.hypot(*y)).fold(0.0, f32::max);
-    // Below a hundredth of a pixel there is only noise.
-    let longest = f64::from(longest.max(0.01));
-    flow.map(|[x, y]| wheel(f64::from(x) / longest, f64::from(y) / longest))
+    let lengths = flow.map(|[x, y]| x.hypot(y));
+    let longest = f64::from(lengths.data().iter().copied().fold(0.0, f32::max));
+    let full = scale_end(lengths.data()).max(longest / 10.0).max(FULL_PX_MIN);
+    flow.map(|[x, y]| wheel(f64::from(x) / full, f64::from(y) / full))
 }
 
 fn bytes(flow: &Plane<[f32; 2]>) -> Vec<u8> {
@@ -84,10 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn a_still_flow_is_white_and_the_longest_has_full_colour() {
+    fn a_still_flow_is_white_and_the_long_ones_have_full_colour() {
         let still = Plane::new(1, 1, vec![[0.0, 0.0]]).expect("1 x 1");
         assert_eq!(picture(&still).data(), [[255; 3]]);
-        let coloured = picture(&flow());
-        assert_eq!(coloured.data()[5], wheel(5.0, -0.5));
+        // Of six lengths the fifth: what is longer has full colour too.
+        let (coloured, full) = (picture(&flow()), 4.0f64.hypot(0.5));
+        assert_eq!(coloured.data()[5], wheel(5.0 / full, -0.5 / full));
+        assert_eq!(coloured.data()[1], wheel(1.0 / full, -0.5 / full));
     }
 }

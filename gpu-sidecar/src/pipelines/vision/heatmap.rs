@@ -5,20 +5,19 @@
 //! pixel in a hundred passes, so that a single glint does not darken all the rest.
 
 use super::canvas::{Canvas, Rect, text_size};
-use super::color_map::Ramp;
+use super::color_map::{Ramp, scale_end};
 use crate::media::Frame;
 use crate::vision::plane::Plane;
 
 /// Height of the strip below the picture that holds the legend.
 pub(super) const LEGEND_ROWS: usize = 28;
-/// Share of pixels that the scale leaves out at its upper end.
-const ABOVE_SCALE: f64 = 0.01;
 const SOBEL_SUM: f64 = 8.0;
 
 /// Gray `(H, W)` as a coloured picture `(H + LEGEND_ROWS, W)`.
 pub(super) fn heatmap(gray: &Plane<u8>, window: u32) -> Frame {
     let energy = energy(gray, window as usize / 2);
-    let end = scale_end(energy.data());
+    // At least one gray level: a flat picture is dark, not noise.
+    let end = scale_end(energy.data()).max(1.0);
     let ramp = Ramp::new();
     let (width, height) = gray.size();
     let colors = energy.map(|value| ramp.at(f64::from(value) / end));
@@ -88,14 +87,6 @@ fn squares(gray: &Plane<u8>, y: usize, out: &mut [u32]) {
         let dy = below[0] + 2 * below[1] + below[2] - above[0] - 2 * above[1] - above[2];
         *out = (dx * dx + dy * dy).unsigned_abs();
     }
-}
-
-/// The value that a hundredth of the pixels passes; at least one gray level.
-fn scale_end(energy: &[f32]) -> f64 {
-    let mut values = energy.to_vec();
-    let place = ((values.len() - 1) as f64 * (1.0 - ABOVE_SCALE)) as usize;
-    let (_, end, _) = values.select_nth_unstable_by(place, f32::total_cmp);
-    f64::from(*end).max(1.0)
 }
 
 #[cfg(test)]

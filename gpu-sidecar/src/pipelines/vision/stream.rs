@@ -21,10 +21,10 @@ use crate::pipeline::{Cancel, RunError};
 const FRAMES_BYTES_MAX: u64 = 96 << 20;
 /// Working memory of all analysts together; where frames are large there are fewer of them, and
 /// their kernels share the cores instead.
-const WORK_BYTES_MAX: u64 = 384 << 20;
-/// What one analyst needs per pixel at the default parameters: two expansions (27 each), matrices
-/// and flow (56), planes of the pyramid (20), gray and edges.
-const WORK_BYTES_PER_PIXEL: u64 = 160;
+const WORK_BYTES_MAX: u64 = 256 << 20;
+/// What one analyst needs per pixel at the default parameters: two expansions (27 each), two flows
+/// (8 each), gray, edges and what Canny keeps.
+const WORK_BYTES_PER_PIXEL: u64 = 80;
 /// A longer chunk saves little more, and progress comes once a chunk.
 const CHUNK_FRAMES_MAX: u64 = 16;
 
@@ -163,7 +163,7 @@ impl Reader<'_> {
 fn work(waiting: &Mutex<Receiver<Job>>, threads: usize, params: &Params, cancel: &Cancel) {
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    let mut analyst = Analyst::new(params);
+    let mut analyst = Analyst::new(params, threads);
     while let Ok(Job { chunk, done }) = next() {
         let figures = match &pool {
             Ok(pool) => pool.install(|| analyst.analyse(chunk, cancel)),
