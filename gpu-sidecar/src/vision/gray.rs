@@ -157,7 +157,7 @@ mod tests {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let bytes = state.to_le_bytes();
             // Now and then a colour from the ends of the range.
-            if bytes[3] % 4 == 0 {
+            if bytes[3].is_multiple_of(4) {
                 [bytes[1], bytes[2], 0].map(|v| v & 128)
             } else {
                 [1, 2, 3].map(|i| bytes[i])

@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn it_is_its_definition_on_any_processor_and_any_number_of_threads() {
         for (width, height) in [(1, 1), (2, 1), (1, 9), (3, 3), (67, 201), (4500, 3)] {
-            let sample = |i: usize| if i % 7 == 0 { 255 } else { (i * i * 31 % 5) as u8 };
+            let sample = |i: usize| if i.is_multiple_of(7) { 255 } else { (i * i * 31 % 5) as u8 };
             let samples = (0..width * height).map(sample).collect();
             let gray = Plane::new(width, height, samples).expect("fits");
             for isa in Isa::available() {

@@ -192,6 +192,7 @@ impl<const N: usize> Taps<N> {
 }
 
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "one index walks the rows and both kinds of taps")]
 fn columns<const N: usize>(rows: [&[u8]; N], taps: &Taps<N>, sums: &mut Sums) {
     let width = rows[0].len();
     let rows = rows.map(|row| &row[..width]);

@@ -5,8 +5,12 @@
 //! which is whole only for dx = 0, |dy| < T is |dy| ≤ ⌊T⌋ and |dy| > 2·|dx| + T is the same
 //! with ⌊T⌋; where both are 0 there is no candidate.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use super::bits::{Bits, per_bits};
 use super::gradient::{BLOCK, FRONT, Magnitude, Row};
+use crate::vision::simd::Isa;
 
 /// Three rows around the one that is thinned, and what counts.
 #[derive(Debug)]
@@ -25,9 +29,17 @@ pub(super) struct Maps<'a> {
     pub(super) strong: &'a mut [u64],
 }
 
+/// Candidates and strong pixels of one row.
+pub(super) fn thin_l1(isa: Isa, around: &Around<'_, i16>, mut maps: Maps<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if avx512::thin_l1(isa, around, &mut maps) {
+        return;
+    }
+    thin_blocks_l1(isa, around, &mut maps);
+}
+
 per_bits! {
-    /// Candidates and strong pixels of one row.
-    pub(super) fn thin_l1 = thin_body_l1(around: &Around<'_, i16>, maps: Maps<'_>)
+    fn thin_blocks_l1 = thin_body_l1(around: &Around<'_, i16>, maps: &mut Maps<'_>)
 }
 
 per_bits! {
@@ -36,19 +48,19 @@ per_bits! {
 }
 
 #[inline(always)]
-fn thin_body_l1<B: Bits>(around: &Around<'_, i16>, maps: Maps<'_>) {
+fn thin_body_l1<B: Bits>(around: &Around<'_, i16>, maps: &mut Maps<'_>) {
     thin::<B, i16>(around, maps);
 }
 
 #[inline(always)]
-fn thin_body_l2<B: Bits>(around: &Around<'_, i32>, maps: Maps<'_>) {
-    thin::<B, i32>(around, maps);
+fn thin_body_l2<B: Bits>(around: &Around<'_, i32>, mut maps: Maps<'_>) {
+    thin::<B, i32>(around, &mut maps);
 }
 
 #[inline(always)]
-fn thin<B: Bits, M: Magnitude>(around: &Around<'_, M>, maps: Maps<'_>) {
+fn thin<B: Bits, M: Magnitude>(around: &Around<'_, M>, maps: &mut Maps<'_>) {
     let (low, high) = around.thresholds;
-    let words = maps.candidates.iter_mut().zip(maps.strong);
+    let words = maps.candidates.iter_mut().zip(&mut *maps.strong);
     for ((block, &peak), (candidates, strong)) in around.row.peak.iter().enumerate().zip(words) {
         (*candidates, *strong) = (0, 0);
         if peak > low {
@@ -71,9 +83,10 @@ fn ridges<M: Magnitude>(around: &Around<'_, M>, block: usize) -> [u8; BLOCK] {
     let (low, high) = around.thresholds;
     // Each begins one column to the left of the block and ends one to the right.
     let [above, row, below] = [around.above, around.row, around.below]
-        .map(|row| &row.magnitude[at + FRONT - 1..][..BLOCK + 2]);
-    let dx = &around.row.dx[at..][..BLOCK];
-    let dy = &around.row.dy[at..][..BLOCK];
+        .map(|row| row.magnitude[at + FRONT - 1..].first_chunk::<{ BLOCK + 2 }>())
+        .map(|span| span.expect("a row has room on both sides"));
+    let [dx, dy] = [&around.row.dx, &around.row.dy]
+        .map(|values| values[at..].first_chunk::<BLOCK>().expect("rows are whole blocks"));
     let mut marks = [0; BLOCK];
     for x in 0..BLOCK {
         let (across, down) = (dx[x].wrapping_abs(), dy[x].wrapping_abs());

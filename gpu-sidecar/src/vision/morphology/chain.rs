@@ -24,13 +24,8 @@ impl Chain {
         Self { stages, last: Aligned::default() }
     }
 
-    /// Hands rows `rows` of the result to `sink(y, row)`, from the top.
-    pub(super) fn run(
-        &mut self,
-        image: &Plane<u8>,
-        rows: Range<usize>,
-        sink: &mut impl FnMut(usize, &[u8]),
-    ) {
+    /// Makes rows `rows` of the result, from the top, and hands each to `sink`.
+    pub(super) fn run(&mut self, image: &Plane<u8>, rows: Range<usize>, sink: &mut impl Sink) {
         let (width, height) = image.size();
         let mut output = rows;
         for stage in self.stages.iter_mut().rev() {
@@ -44,23 +39,46 @@ impl Chain {
         for y in output {
             let first = self.stages.first_mut().expect("an operation has at least one step");
             first.row()[..width].copy_from_slice(image.row(y));
-            feed(&mut self.stages, &mut self.last, y, &mut |y, row| sink(y, &row[..width]));
+            feed(&mut self.stages, &mut self.last, y, sink);
         }
     }
 }
 
+/// Where result rows go.
+pub(super) trait Sink {
+    /// Where row y is written, if it is kept as it is and can be written in whole blocks.
+    fn place(&mut self, y: usize) -> Option<&mut [u8]>;
+
+    /// Takes row y, which has no place; what follows the last pixel is garbage.
+    fn take(&mut self, y: usize, row: &[u8]);
+}
+
 /// Row `index` was written into the first stage; whatever becomes complete goes down the rest.
-fn feed(stages: &mut [Stage], last: &mut [u8], index: usize, sink: &mut impl FnMut(usize, &[u8])) {
-    let Some((stage, rest)) = stages.split_first_mut() else { return sink(index, last) };
+fn feed(stages: &mut [Stage], last: &mut [u8], index: usize, sink: &mut impl Sink) {
+    let Some((stage, rest)) = stages.split_first_mut() else { return };
     let is_end = index + 1 == stage.extent().input.end;
-    let out = rest.first_mut().map_or(&mut *last, Stage::row);
-    if let Some(y) = stage.push(index, out) {
-        feed(rest, last, y, sink);
+    if stage.push(index) {
+        pass_on(stage, rest, last, sink);
     }
-    while is_end {
-        let out = rest.first_mut().map_or(&mut *last, Stage::row);
-        let Some(y) = stage.flush(out) else { break };
-        feed(rest, last, y, sink);
+    while is_end && !stage.is_done() {
+        pass_on(stage, rest, last, sink);
+    }
+}
+
+/// The next row of `stage`, which is complete, to the stage after it or to its end.
+fn pass_on(stage: &mut Stage, rest: &mut [Stage], last: &mut [u8], sink: &mut impl Sink) {
+    if let Some(next) = rest.first_mut() {
+        let y = stage.emit(next.row());
+        return feed(rest, last, y, sink);
+    }
+    match sink.place(stage.next()) {
+        Some(place) => {
+            stage.emit(place);
+        }
+        None => {
+            let y = stage.emit(last);
+            sink.take(y, last);
+        }
     }
 }
 

@@ -4,9 +4,9 @@
 
 use rayon::prelude::*;
 
-use super::chain::{Chain, halo};
+use super::chain::{Chain, Sink, halo};
 use super::rows::{self, Extreme};
-use super::stage::{Reach, Run, Runs, Step, StepShape, Window};
+use super::stage::{BLOCK, Reach, Run, Runs, Step, StepShape, Window};
 use super::{Kernel, MorphologyParams, Operation, check_iterations};
 use crate::vision::error::VisionError;
 use crate::vision::plane::Plane;
@@ -192,16 +192,9 @@ impl Task<'_> {
         }
         let stripe = |(i, (chain, out)): (usize, (&mut Chain, &mut [u8]))| {
             let rows = i * self.rows..((i + 1) * self.rows).min(height);
-            let first = rows.start;
-            chain.run(image, rows, &mut |y, row| {
-                let out = &mut out[(y - first) * width..][..width];
-                match self.last {
-                    Last::Keep => out.copy_from_slice(row),
-                    Last::FromSource => rows::difference(self.isa, source.row(y), row, out),
-                    Last::LessSource => rows::difference(self.isa, row, source.row(y), out),
-                    Last::FromResult => rows::subtract(self.isa, out, row),
-                }
-            });
+            let place =
+                Place { first: rows.start, width, last: self.last, source, out, isa: self.isa };
+            chain.run(image, rows, &mut { place });
         };
         let parts = out.data_mut().chunks_mut(self.rows * width);
         if stripes == 1 {
@@ -209,6 +202,34 @@ impl Task<'_> {
         } else {
             let parts: Vec<_> = workers.iter_mut().zip(parts).enumerate().collect();
             parts.into_par_iter().for_each(stripe);
+        }
+    }
+}
+
+/// The rows of the result that belong to one stripe.
+struct Place<'a> {
+    first: usize,
+    width: usize,
+    last: Last,
+    source: &'a Plane<u8>,
+    out: &'a mut [u8],
+    isa: Isa,
+}
+
+impl Sink for Place<'_> {
+    fn place(&mut self, y: usize) -> Option<&mut [u8]> {
+        let is_whole = matches!(self.last, Last::Keep) && self.width.is_multiple_of(BLOCK);
+        is_whole.then(|| &mut self.out[(y - self.first) * self.width..][..self.width])
+    }
+
+    fn take(&mut self, y: usize, row: &[u8]) {
+        let out = &mut self.out[(y - self.first) * self.width..][..self.width];
+        let row = &row[..self.width];
+        match self.last {
+            Last::Keep => out.copy_from_slice(row),
+            Last::FromSource => rows::difference(self.isa, self.source.row(y), row, out),
+            Last::LessSource => rows::difference(self.isa, row, self.source.row(y), out),
+            Last::FromResult => rows::subtract(self.isa, out, row),
         }
     }
 }

@@ -141,9 +141,8 @@ impl Stage {
         &mut self.input.samples[front..][..stride]
     }
 
-    /// Takes the row in `row`, which is row `index`; writes a result if one is complete, and says
-    /// which.
-    pub(super) fn push(&mut self, index: usize, out: &mut [u8]) -> Option<usize> {
+    /// Takes the row in `row`, which is row `index`; whether a result is complete then.
+    pub(super) fn push(&mut self, index: usize) -> bool {
         self.input.pad();
         let work = Work { step: self.step.extreme, isa: self.isa };
         let input = &self.input.samples[self.input.front - self.input.left..];
@@ -154,15 +153,22 @@ impl Stage {
             (State::Runs(state), StepShape::Runs(runs)) => state.take(runs, input, index, &work),
             _ => unreachable!("`new` pairs them"),
         }
-        (index >= self.next + self.step.reach().down).then(|| self.emit(out))
+        index >= self.next + self.step.reach().down
     }
 
-    /// After the last row: writes the next result that looks past it, while there is one.
-    pub(super) fn flush(&mut self, out: &mut [u8]) -> Option<usize> {
-        (self.next < self.extent.output.end).then(|| self.emit(out))
+    /// The next row that comes out.
+    pub(super) fn next(&self) -> usize {
+        self.next
     }
 
-    fn emit(&mut self, out: &mut [u8]) -> usize {
+    /// Whether all rows came out.
+    pub(super) fn is_done(&self) -> bool {
+        self.next == self.extent.output.end
+    }
+
+    /// Writes the next row, the whole stride of it, and says which it is. It is complete after
+    /// `push` said so, and always after the last row went in.
+    pub(super) fn emit(&mut self, out: &mut [u8]) -> usize {
         let work = Work { step: self.step.extreme, isa: self.isa };
         let y = self.next;
         match (&mut self.state, &self.step.shape) {

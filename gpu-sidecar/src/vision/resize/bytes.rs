@@ -4,13 +4,16 @@
 //! pixel falls is said in `resize`. A stripe of destination rows keeps the last source rows it has
 //! worked on, because two neighbours need the same. `plain` is the definition.
 
+mod along;
+
 use rayon::prelude::*;
 
-use super::{Cell, Size, fixed_weights, spot, spot_inside};
+use super::{Cell, Size, fixed_weights, spot};
 use crate::vision::border::replicate;
 use crate::vision::plane::Plane;
 use crate::vision::simd::{Isa, per_isa};
 use crate::vision::threads::Threads;
+use along::Columns;
 
 /// Fewest rows of a stripe: below that, a thread costs more than it brings.
 const STRIPE_ROWS_MIN: usize = 32;
@@ -30,26 +33,13 @@ fn in_stripes(
     parts.for_each(|(i, part)| stripe(i * rows, part.chunks_mut(width)));
 }
 
-/// Where a destination column lies and how its two source columns weigh.
-#[derive(Debug, Clone, Copy)]
-struct Column {
-    left: usize,
-    right: usize,
-    weights: (i32, i32),
-}
-
 /// Linear interpolation in fixed point; `out` has its size already.
 pub(super) fn linear(isa: Isa, image: &Plane<u8>, threads: Threads, out: &mut Plane<u8>) {
     let (width, height) = image.size();
     let (to_width, to_height) = out.size();
-    let columns: Vec<Column> = (0..to_width)
-        .map(|x| {
-            let at = spot_inside(x, width, to_width);
-            let right = replicate(at.first + 1, width);
-            Column { left: at.first as usize, right, weights: fixed_weights(at.fraction) }
-        })
-        .collect();
+    let columns = Columns::new(width, to_width);
     in_stripes(threads, out, |first, rows| {
+        let mut room = columns.room();
         // The two source rows, after the walk along them; which ones is written beside them.
         let mut kept = [(usize::MAX, vec![0i16; to_width]), (usize::MAX, vec![0i16; to_width])];
         for (y, out) in (first..).zip(rows) {
@@ -61,7 +51,7 @@ pub(super) fn linear(isa: Isa, image: &Plane<u8>, threads: Threads, out: &mut Pl
             }
             for (kept, source) in kept.iter_mut().zip([upper, lower]) {
                 if kept.0 != source {
-                    along(image.row(source), &columns, &mut kept.1);
+                    columns.walk(isa, image.row(source), &mut room, &mut kept.1);
                     kept.0 = source;
                 }
             }
@@ -69,15 +59,6 @@ pub(super) fn linear(isa: Isa, image: &Plane<u8>, threads: Threads, out: &mut Pl
             blend(isa, [&kept[0].1, &kept[1].1], [w0 as i16, w1 as i16], out);
         }
     });
-}
-
-/// A source row at each destination column, in units of 2⁻⁷: at most 255·2⁷.
-fn along(row: &[u8], columns: &[Column], out: &mut [i16]) {
-    for (out, column) in out.iter_mut().zip(columns) {
-        let (w0, w1) = column.weights;
-        let sum = w0 * i32::from(row[column.left]) + w1 * i32::from(row[column.right]);
-        *out = (sum >> 4) as i16;
-    }
 }
 
 per_isa! {

@@ -115,8 +115,10 @@ impl State {
             let end = (y + window.reach.down + 1).min(extent.input.end);
             let mut covered: [&[u8]; ROWS_MAX] = [&[]; ROWS_MAX];
             let count = end - first;
-            for (covered, row) in covered.iter_mut().zip(first..end) {
-                *covered = &self.ring[row % window.height() * self.stride..][..self.stride];
+            let mut slot = first % window.height();
+            for covered in &mut covered[..count] {
+                *covered = &self.ring[slot * self.stride..][..self.stride];
+                slot = if slot + 1 == window.height() { 0 } else { slot + 1 };
             }
             rows::across(work.isa, work.step, &covered[..count], out);
         } else {
