@@ -9,12 +9,15 @@ const MARKERS: [&str; 4] =
 
 /// Where `unsafe` may be; everything else is denied it.
 const UNSAFE_HOMES: &[&str] = &[
+    "gpu-sidecar/late-cuda/src/",
     "gpu-sidecar/src/kernels/",
     "gpu-sidecar/src/vision/canny/bits.rs",
     "gpu-sidecar/src/vision/gray/luma.rs",
     "gpu-sidecar/src/vision/simd.rs",
     "gpu-sidecar/src/weights.rs",
     "gpu-sidecar/src/device/cuda.rs",
+    "gpu-sidecar/src/vision/cuda/driver.rs",
+    "gpu-sidecar/src/vision/cuda/emulation.rs",
     "host/src/engine/cache.rs",
 ];
 
