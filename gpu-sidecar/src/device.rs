@@ -9,6 +9,9 @@ mod cuda;
 #[path = "device/cuda_none.rs"]
 mod cuda;
 
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::first_gpu;
+
 use std::fs;
 
 use serde::Serialize;

@@ -23,8 +23,7 @@ pub(crate) fn first_gpu() -> Result<Gpu, String> {
         tracing::debug!(functions = ?bound.absent, "absent from the NVIDIA driver");
     }
     result::init().map_err(|error| refusal("cuInit", error))?;
-    let count =
-        result::device::get_count().map_err(|error| refusal("cuDeviceGetCount", error))?;
+    let count = result::device::get_count().map_err(|error| refusal("cuDeviceGetCount", error))?;
     if count < 1 {
         return Err("the NVIDIA driver lists no GPU".to_owned());
     }

@@ -16,8 +16,11 @@ const UNSAFE_HOMES: &[&str] = &[
     "gpu-sidecar/src/vision/simd.rs",
     "gpu-sidecar/src/weights.rs",
     "gpu-sidecar/src/device/cuda.rs",
+    "gpu-sidecar/src/vision/cuda/backend.rs",
     "gpu-sidecar/src/vision/cuda/driver.rs",
     "gpu-sidecar/src/vision/cuda/emulation.rs",
+    "gpu-sidecar/src/vision/cuda/memory.rs",
+    "gpu-sidecar/src/vision/cuda/queue.rs",
     "host/src/engine/cache.rs",
 ];
 

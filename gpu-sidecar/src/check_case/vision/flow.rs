@@ -6,10 +6,8 @@ use super::super::stage::{Stage, Tolerance};
 use super::super::{Case, CheckError, files};
 use super::manifest::{self, FlowParams, InitRule, Subsample};
 use super::{Goldens, Tensor, f32_plane, plane, unsupported};
-use crate::vision::farneback::{
-    self, FarnebackParams, Window, expansion, matrices, pyramid, window,
-};
-use crate::vision::flow_stats::motion;
+use crate::vision::farneback::pyramid;
+use crate::vision::farneback::{FarnebackParams, Window};
 use crate::vision::plane::Plane;
 
 /// OpenCV's flags.
@@ -41,7 +39,8 @@ pub(super) fn flow(
     let prev = goldens.gray_frame(&case, &entry.prev)?;
     let next = goldens.gray_frame(&case, &entry.next)?;
     let initial = initial(goldens, &case, entry, prev.size())?;
-    let flow = plane(&case, farneback::flow(&prev, &next, &params, initial.as_ref()))?;
+    let frames = [&prev, &next];
+    let flow = plane(&case, goldens.engine.flow(frames, &params, initial.as_ref()))?;
     let want = f32_plane::<2>(&case, goldens.tensor(&case, &entry.file, &entry.tensor)?)?;
     let tolerance = Tolerance::Spread { mean: entry.tolerance.mean, p99: entry.tolerance.p99 };
     let got = subsample(&case, &flow, entry.subsample)?;
@@ -49,7 +48,8 @@ pub(super) fn flow(
     if let Some(want) = entry.mean_mag {
         // The mean length cannot be further off than the mean of the vectors.
         let bound = Tolerance::Absolute(entry.tolerance.mean);
-        stages.push(Stage::compare("mean_mag", [motion(&flow).mean_px], [want], bound));
+        let motion = plane(&case, goldens.engine.motion(&flow))?;
+        stages.push(Stage::compare("mean_mag", [motion.mean_px], [want], bound));
     }
     Ok(Case::new(case, stages))
 }
@@ -142,7 +142,7 @@ pub(super) fn stages(
     let params = params(&case, &of.params)?;
     let names = [&of.prev, &of.next];
     let [prev, next] = names.map(|name| goldens.gray_frame(&case, name));
-    let steps = Steps { case: &case, params, frames: [prev?, next?] };
+    let steps = Steps { goldens, case: &case, params, frames: [prev?, next?] };
     let mut stages = Vec::new();
     for (name, tensor) in files::read_tensors(&goldens.dir.join(&entry.file))? {
         stages.push(steps.stage(&name, tensor)?);
@@ -152,6 +152,7 @@ pub(super) fn stages(
 
 /// The steps between two frames, each computed from the frames when it is asked for.
 struct Steps<'a> {
+    goldens: &'a Goldens<'a>,
     case: &'a str,
     params: FarnebackParams,
     frames: [Plane<u8>; 2],
@@ -165,28 +166,20 @@ impl Steps<'_> {
         let k = level.strip_prefix("level").and_then(|k| k.parse::<usize>().ok());
         let k = k.ok_or_else(unknown)?;
         let (width, height) = self.frames[0].size();
-        let levels = pyramid::levels(width, height, &self.params);
-        let level = levels.get(k).ok_or_else(unknown)?;
-        let images = [0, 1].map(|i| pyramid::image(&self.frames[i].map(f32::from), level));
-        let [prev, next] = images.map(|image| plane(self.case, image));
-        let (prev, next) = (prev?, next?);
-        let (r0, r1) =
-            (expansion::expand(&prev, &self.params), expansion::expand(&next, &self.params));
-        let zero = r0.map(|_| [0f32; 2]);
+        let scales = pyramid::levels(width, height, &self.params).len();
+        let frames = [&self.frames[0], &self.frames[1]];
+        let steps = plane(self.case, self.goldens.engine.steps(frames, &self.params, k))?;
+        let steps = steps.ok_or_else(unknown)?;
+        let ([prev, next], [r0, r1]) = (&steps.images, &steps.coefficients);
         match step {
             "I0" => self.first_rows(name, &prev.map(|v| [v]), want),
             "I1" => self.first_rows(name, &next.map(|v| [v]), want),
-            "R0" => self.whole(name, &r0, (want, Tolerance::Absolute(1e-4))),
-            "R1" => self.whole(name, &r1, (want, Tolerance::Absolute(1e-4))),
-            "M0" => {
-                let matrices = matrices::compute(&r0, &r1, &zero);
-                self.whole(name, &matrices, (want, Tolerance::Relative(1e-4)))
-            }
+            "R0" => self.whole(name, r0, (want, Tolerance::Absolute(1e-4))),
+            "R1" => self.whole(name, r1, (want, Tolerance::Absolute(1e-4))),
+            "M0" => self.whole(name, &steps.matrices, (want, Tolerance::Relative(1e-4))),
             // Only the coarsest scale starts at zero.
-            "flow1" if k + 1 == levels.len() => {
-                let weights = window::Weights::of(&self.params);
-                let flow = window::solve(&matrices::compute(&r0, &r1, &zero), &weights);
-                self.whole(name, &flow, (want, Tolerance::Absolute(1e-4)))
+            "flow1" if k + 1 == scales => {
+                self.whole(name, &steps.flow, (want, Tolerance::Absolute(1e-4)))
             }
             _ => Err(unknown()),
         }
