@@ -37,8 +37,7 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let nvcc = toolchain::install(workspace)?;
     println!("cuda: {} is there", workspace.short(&nvcc).display());
-    let mut build = cargo(workspace, "build");
-    build.args(["--bin", "postern-sidecar"]);
+    let mut build = cargo(workspace, &BUILD);
     if options.release {
         build.arg("--release");
     }
@@ -59,10 +58,11 @@ pub(crate) fn check(
     count: impl FnOnce(&mut Command) -> Result<Tally>,
 ) -> Result<Tally> {
     toolchain::install(workspace)?;
-    let mut clippy = cargo(workspace, "clippy");
-    clippy.args(["--lib", "--bins", "--tests", "--", "-D", "warnings"]);
+    // All packages at once, as in the step `clippy`, so that what that one checked is not again.
+    let mut clippy = cargo(workspace, &["clippy", "--workspace", "--all-targets"]);
+    clippy.args(["--", "-D", "warnings"]);
     let mut tally = Tally::of(process::run(&mut clippy).is_ok());
-    process::run(cargo(workspace, "build").args(["--bin", "postern-sidecar"]))?;
+    process::run(&mut cargo(workspace, &BUILD))?;
     let binary = binary(workspace, false);
     for checked in [check_start(&binary).map(drop), check_libraries(&binary)] {
         if let Err(error) = &checked {
@@ -70,16 +70,20 @@ pub(crate) fn check(
         }
         tally.add(Tally::of(checked.is_ok()));
     }
-    tally.add(count(cargo(workspace, "test").args(["--lib", "--", "cuda"]))?);
+    let mut test = cargo(workspace, &["test", "--workspace", "--exclude", "xtask", "--lib"]);
+    tally.add(count(test.args(["--", "cuda"]))?);
     Ok(tally)
 }
 
-/// A cargo command over the packages that the step `build` takes, so that the features of shared
-/// dependencies, and with them the compiled dependencies, are the same.
-fn cargo(workspace: &Workspace, verb: &str) -> Command {
+/// Over the packages that the step `build` takes, so that the features of shared dependencies, and
+/// with them the compiled dependencies, are the same.
+const BUILD: [&str; 6] = ["build", "--workspace", "--exclude", "xtask", "--bin", "postern-sidecar"];
+
+/// A cargo command with the feature, into a folder of its own.
+fn cargo(workspace: &Workspace, words: &[&str]) -> Command {
     let mut command = process::cargo();
-    command.current_dir(&workspace.root).arg(verb);
-    command.args(["--workspace", "--exclude", "xtask", "--features", "postern-sidecar/cuda"]);
+    command.current_dir(&workspace.root).args(words);
+    command.args(["--features", "postern-sidecar/cuda"]);
     command.arg("--target-dir").arg(workspace.target.join("cuda"));
     if std::env::var_os("CARGO_BUILD_BUILD_DIR").is_none() {
         command.env("CARGO_BUILD_BUILD_DIR", &workspace.target);

@@ -1,6 +1,7 @@
 // Runs kernels on the CPU, block by block, so that their numbers can be tested without a GPU.
 //
-// A block's threads are fibres: one runs until it ends or reaches __syncthreads, then the next.
+// A block's threads are fibres: one runs until it ends or reaches __syncthreads or an atomic, then
+// the next.
 // Made to find mistakes, not to be fast: blocks and threads alternate their order; device memory
 // and shared memory start as NaN; behind every piece of device memory lies a page that cannot be
 // touched; a block whose threads do not all meet at each __syncthreads is refused. What it cannot
@@ -42,7 +43,9 @@ struct Fibre {
     std::unique_ptr<char[]> stack;
     jmp_buf here;
     bool started = false;
+    // At a barrier; or before an atomic.
     bool waiting = false;
+    bool paused = false;
     unsigned thread = 0;
 };
 
@@ -101,6 +104,22 @@ void resume(Block &block, Fibre &fibre) {
     setcontext(&context);
 }
 
+// Lets those that paused go on, until nobody is paused.
+void settle(Block &block, std::size_t used, bool forwards) {
+    for (bool any = true; any;) {
+        any = false;
+        for (std::size_t i = 0; i < used; i++) {
+            Fibre &fibre = *block.fibres[forwards ? i : used - 1 - i];
+            if (fibre.paused) {
+                fibre.paused = false;
+                resume(block, fibre);
+                any = true;
+            }
+        }
+        forwards = !forwards;
+    }
+}
+
 // Whether all threads met at every barrier.
 bool run_block(Block &block) {
     block.next = 0;
@@ -116,20 +135,22 @@ bool run_block(Block &block) {
         }
         resume(block, *block.fibres[used++]);
     }
+    settle(block, used, block.backwards);
     for (unsigned round = 1; block.ended < block.threads; round++) {
         // Someone waits; then nobody may have ended, and all have waited equally often.
         if (block.ended > 0) return false;
         for (unsigned count : block.waits) {
             if (count != round) return false;
         }
+        const bool forwards = (round % 2 == 0) != block.backwards;
         for (std::size_t i = 0; i < used; i++) {
-            const bool forwards = (round % 2 == 0) != block.backwards;
             Fibre &fibre = *block.fibres[forwards ? i : used - 1 - i];
             if (fibre.waiting) {
                 fibre.waiting = false;
                 resume(block, fibre);
             }
         }
+        settle(block, used, !forwards);
     }
     return true;
 }
@@ -142,6 +163,12 @@ void wait_for_block() {
     block.waits[self.thread]++;
     self.waiting = true;
     if (_setjmp(self.here) == 0) _longjmp(block.scheduler, 1);
+}
+
+void pause() {
+    Fibre &self = *current->running;
+    self.paused = true;
+    if (_setjmp(self.here) == 0) _longjmp(current->scheduler, 1);
 }
 
 }  // namespace emulation

@@ -29,6 +29,8 @@ extern thread_local Dim thread_index, block_index, block_size, grid_size;
 extern thread_local void *dynamic_shared_memory;
 
 void wait_for_block();
+// Lets other threads of the block go first.
+void pause();
 
 // What a launch hands over for a parameter, as the Rust side counts them.
 template <typename T>
@@ -91,9 +93,10 @@ struct Entry {
 
 static inline void __syncthreads() { emulation::wait_for_block(); }
 
-// One block runs at a time and its threads take turns, so nothing can come between.
+// What a thread found out before an atomic may be untrue when it comes to it: others go first.
 template <typename T>
 static inline T atomicMin(T *at, T value) {
+    emulation::pause();
     const T before = *at;
     if (value < before) *at = value;
     return before;
@@ -101,6 +104,7 @@ static inline T atomicMin(T *at, T value) {
 
 template <typename T>
 static inline T atomicAdd(T *at, T value) {
+    emulation::pause();
     const T before = *at;
     *at = before + value;
     return before;

@@ -280,3 +280,16 @@ impl Backend for Gpu {
         let _ = unsafe { result::graph::exec_destroy(graph as sys::CUgraphExec) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kernel_of_the_list_has_an_image() {
+        for kernel in kernels::ALL {
+            let image = IMAGES.iter().find(|(file, _)| *file == kernel.file);
+            assert!(image.is_some_and(|(_, bytes)| !bytes.is_empty()), "{}", kernel.file);
+        }
+    }
+}
