@@ -14,10 +14,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::device::DeviceKind;
+
 pub use stage::Stage;
 
 /// Checks all cases of one folder.
-type Check = fn(&Path) -> Result<Vec<Case>, CheckError>;
+type Check = fn(&Path, DeviceKind) -> Result<Vec<Case>, CheckError>;
 
 /// The models that can be checked, by the name that the command line takes.
 const MODELS: &[(&str, Check)] = &[("vision", vision::run)];
@@ -91,20 +93,31 @@ pub enum CheckError {
         /// The model's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The device that was asked for is not there; nothing was checked.
+    #[error("the cases cannot be checked on a GPU")]
+    Device(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A check that checks nothing must not look like success.
     #[error("{} lists no case", .0.display())]
     Empty(PathBuf),
 }
 
-/// Checks every case under `dir`, which holds the `manifest.json` of `model`.
+/// Checks every case under `dir`, which holds the `manifest.json` of `model`, on the CPU.
+/// # Errors
+/// As [`run_on`].
+pub fn run(model: &str, dir: &Path) -> Result<Report, CheckError> {
+    run_on(model, dir, DeviceKind::Cpu)
+}
+
+/// As [`run`], with the kernels of `device`. What has one form only (structuring elements, raw
+/// video) is computed on the CPU.
 /// # Errors
 /// [`CheckError`] when a case cannot be checked; a wrong number is in the report instead.
-pub fn run(model: &str, dir: &Path) -> Result<Report, CheckError> {
+pub fn run_on(model: &str, dir: &Path, device: DeviceKind) -> Result<Report, CheckError> {
     let Some((_, check)) = MODELS.iter().find(|(name, _)| *name == model) else {
         let known = MODELS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         return Err(CheckError::UnknownModel { model: model.to_owned(), known });
     };
-    let cases = check(dir)?;
+    let cases = check(dir, device)?;
     if cases.is_empty() {
         return Err(CheckError::Empty(dir.to_owned()));
     }

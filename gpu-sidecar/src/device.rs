@@ -9,6 +9,9 @@ mod cuda;
 #[path = "device/cuda_none.rs"]
 mod cuda;
 
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::first_gpu;
+
 use std::fs;
 
 use serde::Serialize;
@@ -50,6 +53,12 @@ pub struct NoDevice {
 }
 
 impl DeviceKind {
+    /// Devices that this build has kernels for.
+    #[must_use]
+    pub fn built() -> &'static [Self] {
+        if cuda::BUILT { &[Self::Cpu, Self::Cuda] } else { &[Self::Cpu] }
+    }
+
     /// As it is written on the wire: `cpu`, `cuda`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use postern_sidecar::check_case;
-use postern_sidecar::device::{Device, DeviceChoice};
+use postern_sidecar::device::{Device, DeviceChoice, DeviceKind};
 use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
 use postern_sidecar::registry::Registry;
 use postern_sidecar::server::{Server, Settings};
@@ -35,6 +35,9 @@ Examples:
 
   # the kernels against upstream's own results; exits 0 only when all pass
   postern-sidecar check-case vision shared/reference/vision/cases
+
+  # the CUDA kernels against the same results
+  postern-sidecar check-case vision tests/goldens/vision --device cuda
 
   # what can run here, as JSON
   postern-sidecar manifest
@@ -62,6 +65,9 @@ enum Verb {
         model: String,
         /// Folder with a `manifest.json`.
         dir: PathBuf,
+        /// Which kernels compute: `cuda` needs a GPU and a build with CUDA.
+        #[arg(long, value_enum, default_value_t = KernelsArg::Cpu)]
+        device: KernelsArg,
     },
     /// Prints the manifests of all pipelines as JSON.
     Manifest,
@@ -106,6 +112,13 @@ struct RunOnce {
     device: DeviceArg,
 }
 
+/// What cases are checked on: there is no falling back, or the answer would be of something else.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum KernelsArg {
+    Cpu,
+    Cuda,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DeviceArg {
     /// A GPU where there is one.
@@ -137,7 +150,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     start_log(&cli.log)?;
     match cli.verb {
         Verb::Serve(options) => serve(options),
-        Verb::CheckCase { model, dir } => check_case(&model, &dir),
+        Verb::CheckCase { model, dir, device } => check_case(&model, &dir, device),
         Verb::Manifest => print_json(&Registry::standard().manifests()),
         Verb::Run(options) => run_once(options),
     }
@@ -228,8 +241,12 @@ async fn orphaned(wanted: bool) {
     ended.cancelled().await;
 }
 
-fn check_case(model: &str, dir: &Path) -> Result<ExitCode> {
-    let report = check_case::run(model, dir)?;
+fn check_case(model: &str, dir: &Path, device: KernelsArg) -> Result<ExitCode> {
+    let device = match device {
+        KernelsArg::Cpu => DeviceKind::Cpu,
+        KernelsArg::Cuda => DeviceKind::Cuda,
+    };
+    let report = check_case::run_on(model, dir, device)?;
     print_json(&report)?;
     Ok(if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -17,6 +17,8 @@ pub mod threads;
 
 pub mod blur;
 pub mod canny;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod farneback;
 pub mod flow_stats;
 pub mod gray;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postern_sidecar::device::Device;
+use postern_sidecar::device::{Device, DeviceKind};
 use postern_sidecar::pipeline::{
     Call, Manifest, Need, Outcome, Pipeline, RunContext, RunError, Slot,
 };
@@ -35,6 +35,8 @@ impl Pipeline for Panics {
             ready: true,
             missing: String::new(),
             license: "",
+            devices: vec![DeviceKind::Cpu],
+            agreement: "",
         }
     }
 

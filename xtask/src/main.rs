@@ -18,6 +18,8 @@ mod setup;
 
 mod guests;
 
+mod cuda;
+
 mod up;
 
 mod suite;
@@ -42,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test                    every check and test, as CI runs it
   cargo xtask test --only clippy      one step: setup guests fmt tidy deny clippy build contracts …
   cargo xtask test --only key_is      only tests whose name contains `key_is`
+  cargo xtask cuda --release          one sidecar for machines with and without a GPU
   cargo xtask tidy --bless            rewrite the checked-in contracts from what the code prints
   cargo xtask bench gateway           figures of the gate beside its peers, as JSON
   cargo xtask bench kernels --against opencv
@@ -74,6 +77,9 @@ enum Command {
         #[arg(long, default_value = up::DATA_DEFAULT)]
         data: PathBuf,
     },
+    /// Build the sidecar with CUDA into target/cuda/, and check that it starts without a driver.
+    #[command(after_help = cuda::EXAMPLES)]
+    Cuda(cuda::Options),
     /// Run every check and test; ends with `N passed, N failed`.
     Test(TestOptions),
     /// Check the house rules; prints each place that breaks one.
@@ -117,6 +123,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(options) => up::run(&workspace, &options)?,
         Command::Down { data } => up::down(&data)?,
         Command::Introduce(introduction) => up::introduce(&introduction)?,
+        Command::Cuda(options) => cuda::run(&workspace, &options)?,
         Command::Test(options) => return suite::run(&workspace, options.only.as_deref()),
         Command::Tidy { bless } => return tidy::run(&workspace, bless),
         Command::Bench(bench) => bench::run(&workspace, &bench)?,

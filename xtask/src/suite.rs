@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 pub(crate) use self::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{guests, licences, process, setup, tidy};
+use crate::{cuda, guests, licences, process, setup, tidy};
 
 /// One step: what it is called, whether the later ones are in vain without it, what it does.
 struct Step {
@@ -23,7 +23,7 @@ struct Step {
     run: fn(&Workspace, filter: &str) -> Result<Tally>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "setup", needed: true, run: |_, _| setup::run().map(|()| Tally::default()) },
     Step { name: "fmt", needed: false, run: fmt },
     Step { name: "tidy", needed: false, run: |workspace, _| tidy::check(workspace) },
@@ -40,6 +40,7 @@ const STEPS: [Step; 10] = [
         needed: false,
         run: |workspace, _| Ok(tidy::check_contracts(workspace)),
     },
+    Step { name: "cuda", needed: false, run: |workspace, _| cuda::check(workspace, count) },
     Step { name: "guest-tests", needed: false, run: guest_tests },
     Step { name: "tests", needed: false, run: tests },
 ];

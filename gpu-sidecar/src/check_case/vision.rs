@@ -3,7 +3,13 @@
 //! Owns the walk over the manifest. Knows that pictures lie as red, green, blue on disk and that
 //! the kernels take blue, green, red. `images` checks the pixel sections, `flow` the flows.
 
+mod engine;
 mod flow;
+#[cfg(feature = "cuda")]
+mod gpu;
+#[cfg(not(feature = "cuda"))]
+#[path = "vision/gpu_none.rs"]
+mod gpu;
 mod images;
 mod manifest;
 
@@ -11,18 +17,29 @@ use std::path::Path;
 
 use super::files::{self, Picture, Tensor, Values};
 use super::{Case, CheckError};
-use crate::vision::VisionError;
+use crate::device::DeviceKind;
 use crate::vision::gray::gray_from_bgr;
 use crate::vision::plane::Plane;
+use engine::{Cpu, Engine};
 use manifest::Manifest;
+
+/// A kernel's error, whatever it was computed with.
+type Refusal = Box<dyn std::error::Error + Send + Sync>;
 
 /// Ends the name of a colour frame that is to be made gray before it is used.
 const GRAY_FIRST: [&str; 2] = [" (BGR->gray first)", "_gray"];
 
-/// Checks every entry of every section of `dir/manifest.json`.
-pub(super) fn run(dir: &Path) -> Result<Vec<Case>, CheckError> {
+/// Checks every entry of every section of `dir/manifest.json` on a device.
+pub(super) fn run(dir: &Path, device: DeviceKind) -> Result<Vec<Case>, CheckError> {
+    match device {
+        DeviceKind::Cpu => run_with(dir, &Cpu),
+        DeviceKind::Cuda => run_with(dir, &*gpu::open().map_err(CheckError::Device)?),
+    }
+}
+
+fn run_with(dir: &Path, engine: &dyn Engine) -> Result<Vec<Case>, CheckError> {
     let manifest: Manifest = files::read_json(&dir.join("manifest.json"))?;
-    let goldens = Goldens { dir, manifest: &manifest };
+    let goldens = Goldens { dir, manifest: &manifest, engine };
     let mut cases = Vec::new();
     for (i, entry) in manifest.gray.iter().enumerate() {
         cases.push(images::gray(&goldens, format!("gray/{i:02}"), entry)?);
@@ -54,10 +71,11 @@ pub(super) fn run(dir: &Path) -> Result<Vec<Case>, CheckError> {
     Ok(cases)
 }
 
-/// Where inputs and wanted outputs come from.
+/// Where inputs and wanted outputs come from, and what computes ours.
 struct Goldens<'a> {
     dir: &'a Path,
     manifest: &'a Manifest,
+    engine: &'a dyn Engine,
 }
 
 /// A picture in the kernels' channel order.
@@ -118,7 +136,7 @@ fn unsupported(case: &str, problem: impl Into<String>) -> CheckError {
 }
 
 /// Names the case in a kernel's refusal.
-fn plane<T>(case: &str, result: Result<T, VisionError>) -> Result<T, CheckError> {
+fn plane<T>(case: &str, result: Result<T, impl Into<Refusal>>) -> Result<T, CheckError> {
     result.map_err(|e| CheckError::Refused { case: case.to_owned(), source: e.into() })
 }
 

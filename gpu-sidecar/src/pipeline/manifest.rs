@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Need;
+use crate::device::DeviceKind;
 
 /// What a pipeline is and what it takes.
 #[derive(Debug, Clone, Serialize)]
@@ -27,6 +28,10 @@ pub struct Manifest {
     /// What is missing and how to install it. With `ready`, only part of it does not work.
     pub missing: String,
     pub license: &'static str,
+    /// Devices that this build has kernels for; the operator and the machine choose among them.
+    pub devices: Vec<DeviceKind>,
+    /// How far results of two devices may differ; empty with one device.
+    pub agreement: &'static str,
 }
 
 /// A named place for blobs.

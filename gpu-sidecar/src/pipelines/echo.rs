@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::device::DeviceKind;
 use crate::pipeline::{
     Call, Manifest, Need, Outcome, Pipeline, RunContext, RunError, Slot, schema_of,
 };
@@ -57,6 +58,8 @@ impl Pipeline for Echo {
             ready: true,
             missing: String::new(),
             license: "Apache-2.0",
+            devices: vec![DeviceKind::Cpu],
+            agreement: "",
         }
     }
 

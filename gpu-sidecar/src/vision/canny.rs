@@ -54,7 +54,7 @@ impl CannyParams {
     }
 
     /// Whole thresholds `(low, high)` on magnitudes: L1, or the square of L2.
-    fn thresholds(&self) -> (i32, i32) {
+    pub(crate) fn thresholds(&self) -> (i32, i32) {
         let whole = |threshold: f64| {
             // Aperture 7 has gradients of a sixteenth; L2 magnitudes are squares.
             let scaled = if self.aperture == 7 { threshold / 16.0 } else { threshold };

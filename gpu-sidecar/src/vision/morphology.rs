@@ -120,7 +120,7 @@ fn check_sides(width: usize, height: usize) -> Result<(), VisionError> {
     require(sides.contains(&height), "kernel_height", "from 1 to 255")
 }
 
-fn check_iterations(iterations: u32) -> Result<(), VisionError> {
+pub(crate) fn check_iterations(iterations: u32) -> Result<(), VisionError> {
     require((1..=ITERATIONS_MAX).contains(&iterations), "iterations", "from 1 to 100")
 }
 
@@ -176,6 +176,23 @@ impl Kernel {
     /// Whether each cell counts, row by row.
     pub fn cells(&self) -> &[bool] {
         &self.cells
+    }
+
+    /// The sides and the anchor when every cell counts: such a kernel is done line by line.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn rectangle(&self) -> Option<([usize; 2], [usize; 2])> {
+        let full = self.cells.iter().all(|&counts| counts);
+        full.then_some(([self.width, self.height], [self.anchor.0, self.anchor.1]))
+    }
+
+    /// Columns and rows from the pixel to each cell that counts.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = (isize, isize)> {
+        let counted = self.cells.iter().enumerate().filter(|&(_, &counts)| counts);
+        counted.map(|(i, _)| {
+            let (x, y) = ((i % self.width) as isize, (i / self.width) as isize);
+            (x - self.anchor.0 as isize, y - self.anchor.1 as isize)
+        })
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Size {
 }
 
 impl Size {
-    fn check(self) -> Result<(), VisionError> {
+    pub(crate) fn check(self) -> Result<(), VisionError> {
         require(self.width > 0, "width", "at least 1")?;
         require(self.height > 0, "height", "at least 1")
     }

@@ -9,6 +9,7 @@ const MARKERS: [&str; 4] =
 
 /// Where `unsafe` may be; everything else is denied it.
 const UNSAFE_HOMES: &[&str] = &[
+    "gpu-sidecar/late-cuda/src/",
     "gpu-sidecar/src/kernels/",
     "gpu-sidecar/src/vision/canny/bits.rs",
     "gpu-sidecar/src/vision/canny/thin/avx512.rs",
@@ -17,6 +18,11 @@ const UNSAFE_HOMES: &[&str] = &[
     "gpu-sidecar/src/vision/simd.rs",
     "gpu-sidecar/src/weights.rs",
     "gpu-sidecar/src/device/cuda.rs",
+    "gpu-sidecar/src/vision/cuda/backend.rs",
+    "gpu-sidecar/src/vision/cuda/driver.rs",
+    "gpu-sidecar/src/vision/cuda/emulation.rs",
+    "gpu-sidecar/src/vision/cuda/memory.rs",
+    "gpu-sidecar/src/vision/cuda/queue.rs",
     "host/src/engine/cache.rs",
 ];
 

@@ -5,13 +5,10 @@
 use super::super::stage::{Stage, Tolerance};
 use super::super::{Case, CheckError, files};
 use super::manifest::{self, FlowParams, InitRule, Subsample};
-use super::{Goldens, Tensor, f32_plane, plane, unsupported};
-use crate::vision::farneback::{
-    self, FarnebackParams, Frame, Window, expansion, matrices, plain, pyramid, stages, window,
-};
-use crate::vision::flow_stats::motion;
+use super::{Goldens, Tensor, engine, f32_plane, plane, unsupported};
+use crate::vision::farneback::pyramid;
+use crate::vision::farneback::{FarnebackParams, Window};
 use crate::vision::plane::Plane;
-use crate::vision::simd::Isa;
 
 /// OpenCV's flags.
 const INITIAL_FLOW: u32 = 4;
@@ -42,21 +39,22 @@ pub(super) fn flow(
     let prev = goldens.gray_frame(&case, &entry.prev)?;
     let next = goldens.gray_frame(&case, &entry.next)?;
     let initial = initial(goldens, &case, entry, prev.size())?;
-    let flow = plane(&case, farneback::flow(&prev, &next, &params, initial.as_ref()))?;
+    let frames = [&prev, &next];
+    let flow = plane(&case, goldens.engine.flow(frames, &params, initial.as_ref()))?;
     let want = f32_plane::<2>(&case, goldens.tensor(&case, &entry.file, &entry.tensor)?)?;
     let tolerance = Tolerance::Spread { mean: entry.tolerance.mean, p99: entry.tolerance.p99 };
     let got = subsample(&case, &flow, entry.subsample)?;
-    let [from, to] = [&prev, &next].map(|frame| frame.map(f32::from));
-    let plain = plane(&case, plain::flow(&from, &to, &params, initial.as_ref()))?;
-    let plain = subsample(&case, &plain, entry.subsample)?;
-    let mut stages = vec![
-        compare("flow", &got, &want, tolerance),
-        compare("flow, plain", &plain, &want, tolerance),
-    ];
+    let mut stages = vec![compare("flow", &got, &want, tolerance)];
+    if let Some(flow) = plane(&case, goldens.engine.plain_flow(frames, &params, initial.as_ref()))?
+    {
+        let got = subsample(&case, &flow, entry.subsample)?;
+        stages.push(compare("flow, plain", &got, &want, tolerance));
+    }
     if let Some(want) = entry.mean_mag {
         // The mean length cannot be further off than the mean of the vectors.
         let bound = Tolerance::Absolute(entry.tolerance.mean);
-        stages.push(Stage::compare("mean_mag", [motion(&flow).mean_px], [want], bound));
+        let motion = plane(&case, goldens.engine.motion(&flow))?;
+        stages.push(Stage::compare("mean_mag", [motion.mean_px], [want], bound));
     }
     Ok(Case::new(case, stages))
 }
@@ -149,103 +147,55 @@ pub(super) fn stages(
     let params = params(&case, &of.params)?;
     let names = [&of.prev, &of.next];
     let [prev, next] = names.map(|name| goldens.gray_frame(&case, name));
-    let frames = [prev?, next?];
+    let steps = Steps { goldens, case: &case, params, frames: [prev?, next?] };
     let mut stages = Vec::new();
-    for kind in [Kind::Rows(Isa::best()), Kind::Plain] {
-        let steps = Steps { case: &case, kind, params: &params, frames: &frames };
-        for (name, tensor) in files::read_tensors(&goldens.dir.join(&entry.file))? {
-            stages.push(steps.stage(&name, tensor)?);
-        }
+    for (name, tensor) in files::read_tensors(&goldens.dir.join(&entry.file))? {
+        stages.extend(steps.stage(&name, &tensor)?);
     }
     Ok(Case::new(case, stages))
 }
 
 /// The steps between two frames, each computed from the frames when it is asked for.
 struct Steps<'a> {
+    goldens: &'a Goldens<'a>,
     case: &'a str,
-    kind: Kind,
-    params: &'a FarnebackParams,
-    frames: &'a [Plane<u8>; 2],
-}
-
-/// Which form of the steps: the one that flows are made with, or the definition.
-#[derive(Clone, Copy)]
-enum Kind {
-    Rows(Isa),
-    Plain,
+    params: FarnebackParams,
+    frames: [Plane<u8>; 2],
 }
 
 impl Steps<'_> {
-    /// Compares the step that `name` (`level{k}.{step}`) stands for.
-    fn stage(&self, name: &str, want: Tensor) -> Result<Stage, CheckError> {
+    /// Compares the step that `name` (`level{k}.{step}`) stands for, in each form of it.
+    fn stage(&self, name: &str, want: &Tensor) -> Result<Vec<Stage>, CheckError> {
         let unknown = || unsupported(self.case, format!("the stage `{name}`"));
         let (level, step) = name.split_once('.').ok_or_else(unknown)?;
         let k = level.strip_prefix("level").and_then(|k| k.parse::<usize>().ok());
         let k = k.ok_or_else(unknown)?;
-        let (width, height) = self.frames[0].size();
-        let levels = pyramid::levels(width, height, self.params);
-        let level = levels.get(k).ok_or_else(unknown)?;
-        let [prev, next] = [0, 1].map(|i| self.image(i, level));
-        let (prev, next) = (prev?, next?);
-        let (r0, r1) = (self.expand(&prev), self.expand(&next));
-        let zero = r0.map(|_| [0f32; 2]);
-        let title = match self.kind {
-            Kind::Rows(_) => name.to_owned(),
-            Kind::Plain => format!("{name}, plain"),
+        let frames = [&self.frames[0], &self.frames[1]];
+        let forms = plane(self.case, self.goldens.engine.steps(frames, &self.params, k))?;
+        if forms.is_empty() {
+            return Err(unknown());
+        }
+        let coarsest = {
+            let (width, height) = self.frames[0].size();
+            k + 1 == pyramid::levels(width, height, &self.params).len()
         };
-        match step {
-            "I0" => self.first_rows(&title, &prev.map(|v| [v]), want),
-            "I1" => self.first_rows(&title, &next.map(|v| [v]), want),
-            "R0" => self.whole(&title, &r0, (want, Tolerance::Absolute(1e-4))),
-            "R1" => self.whole(&title, &r1, (want, Tolerance::Absolute(1e-4))),
-            "M0" => {
-                let matrices = match self.kind {
-                    Kind::Rows(isa) => stages::matrices(isa, (&r0, &r1), &zero),
-                    Kind::Plain => matrices::compute(&r0, &r1, &zero),
-                };
-                self.whole(&title, &matrices, (want, Tolerance::Relative(1e-4)))
+        let compare = |steps: &engine::Steps| {
+            let ([prev, next], [r0, r1]) = (&steps.images, &steps.coefficients);
+            let (name, want) = (format!("{name}{}", steps.form), want.clone());
+            match step {
+                "I0" => self.first_rows(&name, &prev.map(|v| [v]), want),
+                "I1" => self.first_rows(&name, &next.map(|v| [v]), want),
+                "R0" => self.whole(&name, r0, (want, Tolerance::Absolute(1e-4))),
+                "R1" => self.whole(&name, r1, (want, Tolerance::Absolute(1e-4))),
+                "M0" => self.whole(&name, &steps.matrices, (want, Tolerance::Relative(1e-4))),
+                // Only the coarsest scale starts at zero.
+                "flow1" if coarsest => {
+                    self.whole(&name, &steps.flow, (want, Tolerance::Absolute(1e-4)))
+                }
+                _ => Err(unknown()),
             }
-            // Only the coarsest scale starts at zero.
-            "flow1" if k + 1 == levels.len() => {
-                let flow = self.first_flow(&r0, &r1, &zero);
-                self.whole(&title, &flow, (want, Tolerance::Absolute(1e-4)))
-            }
-            _ => Err(unknown()),
-        }
-    }
-
-    fn image(&self, index: usize, level: &pyramid::Level) -> Result<Plane<f32>, CheckError> {
-        let frame = &self.frames[index];
-        match self.kind {
-            Kind::Rows(isa) => Ok(stages::image(isa, Frame::U8(frame), level)),
-            Kind::Plain => plane(self.case, pyramid::image(&frame.map(f32::from), level)),
-        }
-    }
-
-    fn expand(&self, image: &Plane<f32>) -> Plane<[f32; 5]> {
-        match self.kind {
-            Kind::Rows(isa) => stages::expand(isa, image, self.params),
-            Kind::Plain => expansion::expand(image, self.params),
-        }
-    }
-
-    /// The flow after one iteration.
-    fn first_flow(
-        &self,
-        r0: &Plane<[f32; 5]>,
-        r1: &Plane<[f32; 5]>,
-        start: &Plane<[f32; 2]>,
-    ) -> Plane<[f32; 2]> {
-        match self.kind {
-            Kind::Rows(isa) => {
-                let once = FarnebackParams { iterations: 1, ..self.params.clone() };
-                stages::iterate(isa, (r0, r1), start, &once)
-            }
-            Kind::Plain => {
-                let weights = window::Weights::of(self.params);
-                window::solve(&matrices::compute(r0, r1, start), &weights)
-            }
-        }
+        };
+        forms.iter().map(compare).collect()
     }
 
     fn first_rows(

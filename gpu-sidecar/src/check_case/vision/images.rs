@@ -5,13 +5,12 @@
 use super::super::stage::{Stage, Tolerance};
 use super::super::{Case, CheckError};
 use super::manifest::{self, Dtype, Mode, ResizeTolerance};
-use super::{Goldens, Image, Values, f32_plane, plane, unsupported};
-use crate::vision::canny::{self, CannyParams};
-use crate::vision::gray::{I420, gray_from_bgr};
-use crate::vision::morphology::{self, Kernel};
+use super::{Goldens, Image, Refusal, Values, f32_plane, plane, unsupported};
+use crate::vision::canny::CannyParams;
+use crate::vision::gray::I420;
+use crate::vision::morphology::Kernel;
 use crate::vision::plane::Plane;
-use crate::vision::resize::{self, Size};
-use crate::vision::sharpness::laplacian_variance;
+use crate::vision::resize::Size;
 
 /// How near a sharpness must be: its sums are exact, so only the last digits may differ.
 const SHARPNESS: Tolerance = Tolerance::Relative(1e-9);
@@ -36,6 +35,26 @@ fn equal(got: &Image, want: &Image) -> Stage {
     Stage::compare("image", numbers(got), numbers(want), Tolerance::Exact)
 }
 
+/// A kernel for one channel, on each channel of a picture.
+fn per_channel(
+    case: &str,
+    image: Image,
+    kernel: impl Fn(&Plane<u8>) -> Result<Plane<u8>, Refusal>,
+) -> Result<Image, CheckError> {
+    let bgr = match image {
+        Image::Gray(gray) => return Ok(Image::Gray(plane(case, kernel(&gray))?)),
+        Image::Bgr(bgr) => bgr,
+    };
+    let [blue, green, red] = [0, 1, 2].map(|c| kernel(&bgr.map(|pixel| pixel[c])));
+    let channels = [plane(case, blue)?, plane(case, green)?, plane(case, red)?];
+    let (width, height) = channels[0].size();
+    Ok(Image::Bgr(Plane::from_rows(width, height, |y, row| {
+        for (x, pixel) in row.iter_mut().enumerate() {
+            *pixel = [0, 1, 2].map(|c| channels[c].row(y)[x]);
+        }
+    })))
+}
+
 pub(super) fn gray(
     goldens: &Goldens,
     case: String,
@@ -44,7 +63,7 @@ pub(super) fn gray(
     let Image::Bgr(bgr) = goldens.frame(&case, &entry.bgr)? else {
         return Err(unsupported(&case, format!("{} is not a colour picture", entry.bgr)));
     };
-    let got = Image::Gray(gray_from_bgr(&bgr));
+    let got = Image::Gray(plane(&case, goldens.engine.gray_from_bgr(&bgr))?);
     Ok(Case::new(case, vec![equal(&got, &goldens.picture(&entry.expected)?)]))
 }
 
@@ -60,8 +79,8 @@ pub(super) fn canny(
         l2: entry.l2gradient,
     };
     let edges = match (goldens.frame(&case, &entry.input)?, entry.channels) {
-        (Image::Gray(gray), 1) => canny::canny(&gray, &params),
-        (Image::Bgr(bgr), 3) => canny::canny_color(&bgr, &params),
+        (Image::Gray(gray), 1) => goldens.engine.canny(&gray, &params),
+        (Image::Bgr(bgr), 3) => goldens.engine.canny_color(&bgr, &params),
         (_, channels) => {
             let problem = format!("{} does not have {channels} channels", entry.input);
             return Err(unsupported(&case, problem));
@@ -83,11 +102,9 @@ pub(super) fn morphology(
     entry: &manifest::Morphology,
 ) -> Result<Case, CheckError> {
     let kernel = kernel(&case, entry)?;
-    let apply = |image: &Plane<u8>| morphology::apply(image, entry.op, &kernel, entry.iterations);
-    let got = match goldens.picture(&entry.input)? {
-        Image::Gray(gray) => Image::Gray(plane(&case, apply(&gray))?),
-        Image::Bgr(bgr) => Image::Bgr(plane(&case, bgr.per_channel(apply))?),
-    };
+    let apply =
+        |image: &Plane<u8>| goldens.engine.morphology(image, entry.op, &kernel, entry.iterations);
+    let got = per_channel(&case, goldens.picture(&entry.input)?, apply)?;
     Ok(Case::new(case, vec![equal(&got, &goldens.picture(&entry.expected)?)]))
 }
 
@@ -143,13 +160,10 @@ fn resize_u8(
     size: Size,
 ) -> Result<Stage, CheckError> {
     let kernel = |image: &Plane<u8>| match entry.mode {
-        Mode::Linear => resize::linear_u8(image, size),
-        Mode::Area => resize::area_u8(image, size),
+        Mode::Linear => goldens.engine.linear_u8(image, size),
+        Mode::Area => goldens.engine.area_u8(image, size),
     };
-    let got = match goldens.picture(&entry.input)? {
-        Image::Gray(gray) => Image::Gray(plane(case, kernel(&gray))?),
-        Image::Bgr(bgr) => Image::Bgr(plane(case, bgr.per_channel(kernel))?),
-    };
+    let got = per_channel(case, goldens.picture(&entry.input)?, kernel)?;
     Ok(equal(&got, &goldens.picture(&entry.expected)?))
 }
 
@@ -170,9 +184,9 @@ fn resize_f32(
         image.width().is_multiple_of(size.width) && image.height().is_multiple_of(size.height);
     let (got, bound) = match entry.mode {
         // OpenCV's builds differ in the fraction where the ratio is not whole (SPEC §5).
-        Mode::Linear if !whole_ratio => (resize::linear_f32(&image, size), 2.5e-3),
-        Mode::Linear => (resize::linear_f32(&image, size), 1e-4),
-        Mode::Area => (resize::area_f32(&image, size), 1e-4),
+        Mode::Linear if !whole_ratio => (goldens.engine.linear_f32(&image, size), 2.5e-3),
+        Mode::Linear => (goldens.engine.linear_f32(&image, size), 1e-4),
+        Mode::Area => (goldens.engine.area_f32(&image, size), 1e-4),
     };
     let got = plane(case, got)?;
     if got.size() != want.size() {
@@ -206,7 +220,8 @@ pub(super) fn sharpness(
     case: String,
     entry: &manifest::Sharpness,
 ) -> Result<Case, CheckError> {
-    let got = laplacian_variance(&goldens.gray_frame(&case, &entry.frame)?);
+    let gray = goldens.gray_frame(&case, &entry.frame)?;
+    let got = plane(&case, goldens.engine.laplacian_variance(&gray))?;
     let stage = Stage::compare("laplacian_variance", [got], [entry.laplacian_variance], SHARPNESS);
     Ok(Case::new(case, vec![stage]))
 }

@@ -13,9 +13,9 @@ const SIGMA_NONE: f64 = 1.2e-7;
 /// The weights of the fit for x = 0..=n (they are even or odd in x) and the Gram inverse.
 pub(crate) struct Basis {
     /// `g(x)`, and `x·g(x)`, and `x²·g(x)`.
-    pub(super) g: Vec<f32>,
-    pub(super) xg: Vec<f32>,
-    pub(super) xxg: Vec<f32>,
+    pub(crate) g: Vec<f32>,
+    pub(crate) xg: Vec<f32>,
+    pub(crate) xxg: Vec<f32>,
     pub(crate) ig11: f64,
     pub(crate) ig03: f64,
     pub(crate) ig33: f64,

@@ -41,7 +41,7 @@ pub(crate) fn levels(width: usize, height: usize, params: &FarnebackParams) -> V
 }
 
 /// The weights of the blur that precedes the resizing to `level`.
-pub(super) fn taps(level: &Level) -> Taps {
+pub(crate) fn taps(level: &Level) -> Taps {
     let sigma = (1.0 / level.scale - 1.0) / 2.0;
     if sigma == 0.0 {
         // The original is blurred too.

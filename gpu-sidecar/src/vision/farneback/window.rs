@@ -16,8 +16,8 @@ const TERMS: usize = 5;
 /// Weights of the separable window over −m..=m, and what its sum is multiplied with.
 #[derive(Debug)]
 pub(crate) struct Weights {
-    pub(super) line: Vec<f32>,
-    share: f64,
+    pub(crate) line: Vec<f32>,
+    pub(crate) share: f64,
     pub(super) window: Window,
 }
 
