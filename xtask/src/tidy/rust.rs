@@ -11,9 +11,9 @@ const MARKERS: [&str; 4] =
 const UNSAFE_HOMES: &[&str] = &[
     "gpu-sidecar/src/kernels/",
     "gpu-sidecar/src/vision/canny/bits.rs",
-    "gpu-sidecar/src/vision/canny/thin/avx512.rs",
+    "gpu-sidecar/src/vision/canny/thin_avx512.rs",
     "gpu-sidecar/src/vision/gray/luma.rs",
-    "gpu-sidecar/src/vision/resize/bytes/along.rs",
+    "gpu-sidecar/src/vision/resize/along.rs",
     "gpu-sidecar/src/vision/simd.rs",
     "gpu-sidecar/src/weights.rs",
     "gpu-sidecar/src/device/cuda.rs",
