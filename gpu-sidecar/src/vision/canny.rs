@@ -12,6 +12,8 @@ mod gradient;
 #[cfg(test)]
 mod plain;
 mod thin;
+#[cfg(target_arch = "x86_64")]
+mod thin_avx512;
 
 use serde::{Deserialize, Serialize};
 

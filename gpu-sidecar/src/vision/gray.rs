@@ -113,24 +113,33 @@ impl I420 {
         let (luma, chroma) = self.data.split_at(self.width * self.height);
         let (blue_diff, red_diff) = chroma.split_at(chroma.len() / 2);
         Plane::from_rows(self.width, self.height, |y, row| {
-            for (x, pixel) in row.iter_mut().enumerate() {
-                let at = y / 2 * chroma_width + x / 2;
-                *pixel = bgr_from_yuv(luma[y * self.width + x], blue_diff[at], red_diff[at]);
+            let luma = luma[y * self.width..][..self.width].chunks(2);
+            let chroma = y / 2 * chroma_width..(y / 2 + 1) * chroma_width;
+            let chroma = blue_diff[chroma.clone()].iter().zip(&red_diff[chroma]);
+            for ((pixels, luma), (&u, &v)) in row.chunks_mut(2).zip(luma).zip(chroma) {
+                let tint = Tint::new(u, v);
+                for (pixel, &luma) in pixels.iter_mut().zip(luma) {
+                    *pixel = tint.bgr(luma);
+                }
             }
         })
     }
 }
 
-/// One pixel, in units of 2⁻²⁰; the largest sum is below 2³⁰.
-fn bgr_from_yuv(y: u8, u: u8, v: u8) -> [u8; 3] {
-    let scaled = 1_220_542 * (i32::from(y) - 16).max(0) + (1 << 19);
-    let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
-    let byte = |sum: i32| (sum >> 20).clamp(0, 255) as u8;
-    [
-        byte(scaled + 2_116_026 * u),
-        byte(scaled - 852_492 * v - 409_993 * u),
-        byte(scaled + 1_673_527 * v),
-    ]
+/// What a chroma sample adds to blue, green and red, in units of 2⁻²⁰.
+struct Tint([i32; 3]);
+
+impl Tint {
+    fn new(u: u8, v: u8) -> Self {
+        let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
+        Self([2_116_026 * u, -852_492 * v - 409_993 * u, 1_673_527 * v])
+    }
+
+    /// One pixel; the largest sum is below 2³⁰.
+    fn bgr(&self, luma: u8) -> [u8; 3] {
+        let scaled = 1_220_542 * (i32::from(luma) - 16).max(0) + (1 << 19);
+        self.0.map(|tint| ((scaled + tint) >> 20).clamp(0, 255) as u8)
+    }
 }
 
 #[cfg(test)]
@@ -194,9 +203,9 @@ mod tests {
 
     #[test]
     fn raw_black_and_white_reach_the_ends() {
-        assert_eq!(bgr_from_yuv(0, 128, 128), [0; 3]);
-        assert_eq!(bgr_from_yuv(16, 128, 128), [0; 3]);
-        assert_eq!(bgr_from_yuv(235, 128, 128), [255; 3]);
-        assert_eq!(bgr_from_yuv(255, 255, 255), [255, 125, 255]);
+        assert_eq!(Tint::new(128, 128).bgr(0), [0; 3]);
+        assert_eq!(Tint::new(128, 128).bgr(16), [0; 3]);
+        assert_eq!(Tint::new(128, 128).bgr(235), [255; 3]);
+        assert_eq!(Tint::new(255, 255).bgr(255), [255, 125, 255]);
     }
 }

@@ -9,7 +9,9 @@ mod filter;
 #[cfg(test)]
 pub(crate) mod plain;
 mod rows;
+mod runs;
 mod stage;
+mod window;
 
 use serde::{Deserialize, Serialize};
 

@@ -3,6 +3,7 @@
 //! Owns how a destination pixel maps to source pixels. Knows one channel; colour and flow go
 //! through `Plane::per_channel`. u8 results are exact; their loops are in `bytes`.
 
+mod along;
 mod bytes;
 #[cfg(test)]
 mod plain;

@@ -5,9 +5,6 @@
 //! which is whole only for dx = 0, |dy| < T is |dy| ≤ ⌊T⌋ and |dy| > 2·|dx| + T is the same
 //! with ⌊T⌋; where both are 0 there is no candidate.
 
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-
 use super::bits::{Bits, per_bits};
 use super::gradient::{BLOCK, FRONT, Magnitude, Row};
 use crate::vision::simd::Isa;
@@ -32,7 +29,7 @@ pub(super) struct Maps<'a> {
 /// Candidates and strong pixels of one row.
 pub(super) fn thin_l1(isa: Isa, around: &Around<'_, i16>, mut maps: Maps<'_>) {
     #[cfg(target_arch = "x86_64")]
-    if avx512::thin_l1(isa, around, &mut maps) {
+    if super::thin_avx512::thin_l1(isa, around, &mut maps) {
         return;
     }
     thin_blocks_l1(isa, around, &mut maps);

@@ -6,7 +6,9 @@ use rayon::prelude::*;
 
 use super::chain::{Chain, Sink, halo};
 use super::rows::{self, Extreme};
-use super::stage::{BLOCK, Reach, Run, Runs, Step, StepShape, Window};
+use super::runs::{Run, Runs};
+use super::stage::{BLOCK, Reach, Step, StepShape};
+use super::window::Window;
 use super::{Kernel, MorphologyParams, Operation, check_iterations};
 use crate::vision::error::VisionError;
 use crate::vision::plane::Plane;

@@ -4,16 +4,13 @@
 //! the image once and stays in the cache. Knows windows and runs; not operations or threads.
 //! Always: a sample outside the image is `Extreme::neutral`, so it never wins.
 
-mod runs;
-mod window;
-
 use std::ops::Range;
 
 use super::rows::Extreme;
+use super::runs::{self, Runs};
+use super::window::{self, Window};
 use crate::vision::aligned::Aligned;
 use crate::vision::simd::Isa;
-pub(super) use runs::{Run, Runs};
-pub(super) use window::Window;
 
 /// Rows are worked on in blocks of this many samples; what lies past the image is garbage.
 pub(super) const BLOCK: usize = 64;
@@ -185,9 +182,9 @@ impl Stage {
 
 /// How rows are compared.
 #[derive(Debug, Clone, Copy)]
-struct Work {
-    step: Extreme,
-    isa: Isa,
+pub(super) struct Work {
+    pub(super) step: Extreme,
+    pub(super) isa: Isa,
 }
 
 /// One row with neutral samples around it.

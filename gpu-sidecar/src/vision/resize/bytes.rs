@@ -4,16 +4,14 @@
 //! pixel falls is said in `resize`. A stripe of destination rows keeps the last source rows it has
 //! worked on, because two neighbours need the same. `plain` is the definition.
 
-mod along;
-
 use rayon::prelude::*;
 
+use super::along::Columns;
 use super::{Cell, Size, fixed_weights, spot};
 use crate::vision::border::replicate;
 use crate::vision::plane::Plane;
 use crate::vision::simd::{Isa, per_isa};
 use crate::vision::threads::Threads;
-use along::Columns;
 
 /// Fewest rows of a stripe: below that, a thread costs more than it brings.
 const STRIPE_ROWS_MIN: usize = 32;

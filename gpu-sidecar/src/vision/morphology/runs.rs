@@ -4,21 +4,21 @@
 //! run takes its window into the result row that it belongs to. So the cost grows with the number
 //! of runs, not with the number of cells.
 
-use super::super::rows::{self, Extreme};
-use super::{BLOCK, Extent, Reach, Work};
+use super::rows::{self, Extreme};
+use super::stage::{BLOCK, Extent, Reach, Work};
 use crate::vision::aligned::Aligned;
 
 /// Neighbouring cells of one row of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Run {
-    pub(in super::super) row: usize,
-    pub(in super::super) first: usize,
-    pub(in super::super) length: usize,
+pub(super) struct Run {
+    pub(super) row: usize,
+    pub(super) first: usize,
+    pub(super) length: usize,
 }
 
 /// A kernel as runs, and the windows that they need.
 #[derive(Debug, Clone, PartialEq)]
-pub(in super::super) struct Runs {
+pub(super) struct Runs {
     pub(super) reach: Reach,
     /// Row, first column and table of each run.
     runs: Vec<(usize, usize, usize)>,
@@ -34,7 +34,7 @@ struct Table {
 }
 
 impl Runs {
-    pub(in super::super) fn new(reach: Reach, runs: &[Run]) -> Self {
+    pub(super) fn new(reach: Reach, runs: &[Run]) -> Self {
         let mut lengths: Vec<usize> = runs.iter().map(|run| run.length).collect();
         lengths.sort_unstable();
         lengths.dedup();

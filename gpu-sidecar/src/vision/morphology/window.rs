@@ -5,20 +5,20 @@
 //! the beginning of the next (van Herk, 1992; Gil and Werman, 1993), so each row is compared
 //! three times however high the window is. Low windows are compared directly.
 
-use super::super::rows::{self, Extreme, ROWS_MAX};
-use super::{BLOCK, Extent, Reach, Work};
+use super::rows::{self, Extreme, ROWS_MAX};
+use super::stage::{BLOCK, Extent, Reach, Work};
 use crate::vision::aligned::Aligned;
 
 /// A rectangle around each pixel.
 #[derive(Debug, Clone, PartialEq)]
-pub(in super::super) struct Window {
+pub(super) struct Window {
     pub(super) reach: Reach,
     /// For each walk along a row: the offsets that are compared, and the length covered after it.
     walks: Vec<(Vec<usize>, usize)>,
 }
 
 impl Window {
-    pub(in super::super) fn new(reach: Reach) -> Self {
+    pub(super) fn new(reach: Reach) -> Self {
         let width = reach.left + 1 + reach.right;
         let mut walks = Vec::new();
         let mut covered = 1;

@@ -3,7 +3,7 @@
 //! Owns where the columns lie and how they weigh, made once a picture, and the walk: one column
 //! at a time, or sixteen where the processor gathers.
 
-use super::super::{fixed_weights, spot_inside};
+use super::{fixed_weights, spot_inside};
 use crate::vision::simd::Isa;
 
 /// The source columns of each destination column.

@@ -6,8 +6,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{Around, Maps};
-use crate::vision::canny::gradient::{BLOCK, FRONT};
+use super::gradient::{BLOCK, FRONT};
+use super::thin::{Around, Maps};
 use crate::vision::simd::Isa;
 
 /// Pixels of a vector.
