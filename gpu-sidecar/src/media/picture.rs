@@ -36,7 +36,8 @@ pub fn picture_size(path: &Path, field: &str) -> Result<(u32, u32), RunError> {
     Ok((width, height))
 }
 
-/// The picture in 8-bit colour, turned as its rotation tag says (EXIF). Transparency is dropped; of an animation the first frame counts.
+/// The picture in 8-bit colour, turned as its rotation tag says (EXIF). Transparency is dropped; of
+/// an animation the first frame counts.
 ///
 /// # Errors
 /// `Input`: not a picture, broken, or too large.
