@@ -53,7 +53,7 @@ const DEFECTS_BYTES_PER_PIXEL: u64 = 80;
 /// Pictures of one call.
 const PICTURES_MAX: u32 = 1024;
 
-/// What `vision/cuda/tests` hold the kernels of both to.
+/// What `vision/cuda/tests.rs` holds the kernels of both to.
 const AGREEMENT: &str = "Edges, masks and sharpness are the same on CPU and GPU; flow differs by \
                          less than 0.001 px in the mean and 0.01 px at the 99th percentile.";
 

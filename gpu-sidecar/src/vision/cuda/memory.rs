@@ -84,8 +84,8 @@ impl<T: Sample> HostMemory<T> {
 
     /// Only read when the queue that writes it has finished.
     pub(crate) fn samples(&self) -> &[T] {
-        // SAFETY: `length` samples that `new` allocated, all with a value, aligned as the driver aligns (512
-        // bytes) and the emulation does (16); any bits are a value.
+        // SAFETY: `length` samples that `new` allocated, all with a value, aligned as the driver
+        // aligns (512 bytes) and the emulation does (16); any bits are a value.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.length) }
     }
 

@@ -3,8 +3,11 @@
 //! The kernels are the files that nvcc compiles, run by the emulation, and what drives them is
 //! what drives a GPU. On a machine with a GPU the same checks run on the device too.
 
+#[path = "flow_tests.rs"]
 mod flows;
+#[path = "picture_tests.rs"]
 mod pictures;
+#[path = "session_tests.rs"]
 mod sessions;
 
 use std::sync::Arc;
