@@ -9,6 +9,11 @@ mod stream;
 mod source;
 
 mod analysis;
+#[cfg(feature = "cuda")]
+mod gpu;
+#[cfg(not(feature = "cuda"))]
+#[path = "vision/gpu_none.rs"]
+mod gpu;
 mod key_frames;
 
 mod outputs;
@@ -80,7 +85,7 @@ impl Pipeline for Vision {
                 slot(FRAME, "image/*", PICTURES_MAX, "Pictures of one size, instead of a video."),
             ],
             outputs: outputs::slots(),
-            memory: need(plan(1920 * 1080, &Params::default())),
+            memory: need(plan(1920 * 1080, &Params::default(), false)),
             ready: true,
             missing: Ffmpeg::find().map_or_else(|_| INSTALL_HINT.to_owned(), |_| String::new()),
             license: "Apache-2.0",
@@ -96,7 +101,7 @@ impl Pipeline for Vision {
         let pixels =
             size.map_or(VIDEO_PIXELS_MAX, |(width, height)| u64::from(width) * u64::from(height));
         let params = call.params::<Params>().unwrap_or_default();
-        need(plan(pixels.min(PICTURE_PIXELS_MAX), &params))
+        need(plan(pixels.min(PICTURE_PIXELS_MAX), &params, false))
     }
 
     fn run(&self, call: &Call, context: &mut RunContext) -> Result<Outcome, RunError> {
@@ -146,14 +151,15 @@ impl Run {
             return self.report((0, 0), ending, run);
         };
         let size = first.frame.size();
-        let plan = plan(size.0 as u64 * size.1 as u64, &self.params);
+        let gpu = gpu::find(run.device())?;
+        let plan = plan(size.0 as u64 * size.1 as u64, &self.params, gpu.is_some());
         check_memory(plan)?;
         if self.params.wants(Output::Preview) {
             let fps = preview::fps(&self.params, &self.facts);
             self.preview = Some(Preview::start(size, fps, run)?);
         }
         let (params, cancel) = (self.params.clone(), std::sync::Arc::clone(run.cancel()));
-        let ending = plan.run((first, source), &params, &cancel, |chunk| {
+        let ending = plan.run((first, source), (&params, gpu.as_ref()), &cancel, |chunk| {
             for analysed in chunk {
                 self.take(analysed, run)?;
             }
@@ -272,9 +278,10 @@ fn frame_report(index: u64, figures: &Figures) -> FrameReport {
 }
 
 /// As many threads as the pool has in which the run was started: usually one for each core.
-fn plan(pixels: u64, params: &Params) -> Plan {
+fn plan(pixels: u64, params: &Params, on_gpu: bool) -> Plan {
     let copies = if params.wants(Output::Preview) { 2 } else { 1 };
-    let mut plan = Plan::new(pixels, copies, rayon::current_num_threads());
+    let made = if on_gpu { Plan::alone } else { Plan::new };
+    let mut plan = made(pixels, copies, rayon::current_num_threads());
     let flows = [Output::FlowFlo, Output::FlowSafetensors, Output::FlowPng];
     if flows.into_iter().any(|output| params.wants(output)) {
         plan.memory_bytes += pixels.saturating_mul(FLOW_BYTES_PER_PIXEL);

@@ -1,4 +1,5 @@
-//! One frame after another: gray, flow from the frame before, edges, sharpness.
+//! One frame after another: gray, flow from the frame before, edges, sharpness; on the CPU or, a
+//! chunk at a time, on a GPU.
 //!
 //! Owns what has to be remembered between two frames and nothing more: the expansion of the frame
 //! before, which the flow of the next pair needs again. An analyst works on one chunk at a time and
@@ -18,20 +19,29 @@ use crate::vision::sharpness::variance;
 use crate::vision::threads::Threads;
 
 use super::annotation;
+use super::gpu::{Clip, Gpu};
 use super::outputs::Output;
 use super::params::Params;
+use super::source::Sampled;
 use super::stream::Chunk;
 
 /// Analyses chunks of frames.
 pub(super) struct Analyst {
     params: Params,
     threads: usize,
+    gpu: Option<Gpu>,
     /// Made for the size of the first frame.
     tools: Option<Tools>,
 }
 
+/// What frames are analysed with.
+enum Tools {
+    Cpu(Box<CpuTools>),
+    Gpu(Box<Clip>),
+}
+
 /// The kernels with their memory.
-struct Tools {
+struct CpuTools {
     flow: Farneback,
     canny: Canny,
     threads: Threads,
@@ -73,9 +83,10 @@ pub(super) struct Picture {
 }
 
 impl Analyst {
-    /// An analyst whose kernels use so many threads of the pool that it works in.
-    pub(super) fn new(params: &Params, threads: usize) -> Self {
-        Self { params: params.clone(), threads, tools: None }
+    /// An analyst whose kernels use so many threads of the pool that it works in, or a GPU. A GPU's
+    /// analyst has all chunks of a clip, in order.
+    pub(super) fn new(params: &Params, threads: usize, gpu: Option<Gpu>) -> Self {
+        Self { params: params.clone(), threads, gpu, tools: None }
     }
 
     /// Analyses the frames of a chunk.
@@ -84,37 +95,54 @@ impl Analyst {
         chunk: Chunk,
         cancel: &Cancel,
     ) -> Result<Vec<Analysed>, RunError> {
-        let Chunk { first_index, mut before, frames } = chunk;
-        let mut analysed = Vec::with_capacity(frames.len());
-        for (index, sampled) in (first_index..).zip(frames) {
-            cancel.check()?;
-            let last = before.replace(Arc::clone(&sampled.frame));
-            let one = self.analyse_one(index, &sampled.frame, last.as_deref());
-            let (figures, annotated) = one.map_err(|error| refusal(&error, &sampled.field))?;
-            let picture = Picture { frame: sampled.frame, before: last };
-            analysed.push(Analysed { index, figures, picture, annotated });
-        }
-        Ok(analysed)
-    }
-
-    fn analyse_one(
-        &mut self,
-        index: u64,
-        frame: &Frame,
-        before: Option<&Frame>,
-    ) -> Result<(Figures, Option<Frame>), VisionError> {
+        let Some(first) = chunk.frames.first() else { return Ok(Vec::new()) };
         let tools = match &mut self.tools {
             Some(tools) => tools,
-            None => self.tools.insert(Tools::new(&self.params, self.threads, frame.size())?),
+            None => {
+                let made = Tools::new(&self.params, self.threads, self.gpu.as_ref(), first)?;
+                self.tools.insert(made)
+            }
         };
-        let figures = tools.figures(index, frame, before)?;
-        let wanted = self.params.wants(Output::Preview);
-        let annotated = wanted.then(|| annotation::annotate(frame, &tools.edges, index, &figures));
-        Ok((figures, annotated))
+        match tools {
+            Tools::Cpu(tools) => tools.analyse(chunk, &self.params, cancel),
+            Tools::Gpu(clip) => on_gpu(clip, chunk, &self.params),
+        }
     }
 }
 
+/// The same on a GPU, where a chunk is too short to be cut off in between.
+fn on_gpu(clip: &mut Clip, chunk: Chunk, params: &Params) -> Result<Vec<Analysed>, RunError> {
+    let Chunk { first_index, mut before, frames } = chunk;
+    let figures = clip.figures(&frames, params.wants(Output::Preview))?;
+    let analysed = (first_index..).zip(frames).zip(figures);
+    let analysed = analysed.map(|((index, Sampled { frame, .. }), (figures, edges))| {
+        let annotate = |edges| annotation::annotate(&frame, &edges, index, &figures);
+        let annotated = edges.map(annotate);
+        let before = before.replace(Arc::clone(&frame));
+        Analysed { index, figures, picture: Picture { frame, before }, annotated }
+    });
+    Ok(analysed.collect())
+}
+
 impl Tools {
+    fn new(
+        params: &Params,
+        threads: usize,
+        gpu: Option<&Gpu>,
+        first: &Sampled,
+    ) -> Result<Self, RunError> {
+        let size = first.frame.size();
+        if let Some(gpu) = gpu
+            && let Some(clip) = gpu.clip(params, size, &first.field)?
+        {
+            return Ok(Self::Gpu(Box::new(clip)));
+        }
+        let tools = CpuTools::new(params, threads, size);
+        Ok(Self::Cpu(Box::new(tools.map_err(|error| refusal(&error, &first.field))?)))
+    }
+}
+
+impl CpuTools {
     fn new(
         params: &Params,
         threads: usize,
@@ -132,6 +160,31 @@ impl Tools {
             before,
             now,
         })
+    }
+
+    fn analyse(
+        &mut self,
+        chunk: Chunk,
+        params: &Params,
+        cancel: &Cancel,
+    ) -> Result<Vec<Analysed>, RunError> {
+        let Chunk { first_index, mut before, frames } = chunk;
+        let mut analysed = Vec::with_capacity(frames.len());
+        for (index, Sampled { frame, field }) in (first_index..).zip(frames) {
+            cancel.check()?;
+            let before = before.replace(Arc::clone(&frame));
+            let figures = self.figures(index, &frame, before.as_deref());
+            let figures = figures.map_err(|error| refusal(&error, &field))?;
+            let annotate = || annotation::annotate(&frame, &self.edges, index, &figures);
+            let annotated = params.wants(Output::Preview).then(annotate);
+            analysed.push(Analysed {
+                index,
+                figures,
+                picture: Picture { frame, before },
+                annotated,
+            });
+        }
+        Ok(analysed)
     }
 
     fn figures(

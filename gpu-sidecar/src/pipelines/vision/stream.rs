@@ -12,6 +12,7 @@ use std::thread;
 use rayon::ThreadPoolBuilder;
 
 use super::analysis::{Analysed, Analyst};
+use super::gpu::Gpu;
 use super::params::Params;
 use super::source::{Ending, Sampled, Source};
 use crate::media::Frame;
@@ -76,6 +77,11 @@ impl Plan {
         Self { workers, threads: (cores / workers).max(1), chunk_frames, memory_bytes }
     }
 
+    /// The same with one analyst, which uses all cores where it uses any: a GPU has its own order.
+    pub(super) fn alone(pixels: u64, copies: u64, cores: usize) -> Self {
+        Self { threads: cores.max(1), ..Self::new(pixels, copies, 1) }
+    }
+
     /// Analyses `first` and what comes after it in `source`; `take` gets each chunk's figures, in
     /// order, on this thread.
     ///
@@ -84,7 +90,7 @@ impl Plan {
     pub(super) fn run(
         self,
         (first, source): (Sampled, Source),
-        params: &Params,
+        (params, gpu): (&Params, Option<&Gpu>),
         cancel: &Cancel,
         mut take: impl FnMut(Vec<Analysed>) -> Result<(), RunError>,
     ) -> Result<Ending, RunError> {
@@ -96,7 +102,8 @@ impl Plan {
             let reader = Reader { source, jobs, order, cancel, chunk_frames: self.chunk_frames };
             let reader = scope.spawn(move || reader.read(first));
             for _ in 0..self.workers {
-                scope.spawn(|| work(&waiting, self.threads, params, cancel));
+                let analyst = Analyst::new(params, self.threads, gpu.cloned());
+                scope.spawn(|| work(&waiting, self.threads, analyst, cancel));
             }
             let taken = ordered.iter().try_for_each(|done| match done.recv() {
                 Ok(done) => take(done?),
@@ -160,10 +167,9 @@ impl Reader<'_> {
 
 /// One analyst, to the end of the chunks. Its kernels use the threads of its own small pool, and
 /// so never wait for another analyst's.
-fn work(waiting: &Mutex<Receiver<Job>>, threads: usize, params: &Params, cancel: &Cancel) {
+fn work(waiting: &Mutex<Receiver<Job>>, threads: usize, mut analyst: Analyst, cancel: &Cancel) {
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    let mut analyst = Analyst::new(params, threads);
     while let Ok(Job { chunk, done }) = next() {
         let figures = match &pool {
             Ok(pool) => pool.install(|| analyst.analyse(chunk, cancel)),
