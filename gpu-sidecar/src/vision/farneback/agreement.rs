@@ -141,7 +141,7 @@ fn iterations_of_every_window_agree() {
                 let matrices = matrices::compute(&prev, &next, &flow);
                 let want = window::solve(&matrices, &window::Weights::of(&params));
                 let got = stages::iterate(isa, (&prev, &next), &flow, &params);
-                // So small a window hardly averages: its systems have no sharp solution (SPEC §2.4).
+                // So small a window hardly averages: no sharp solution (SPEC §2.4).
                 let bound = if winsize < 5 { 1e-3 } else { 2e-5 };
                 close(&got, &want, bound, &format!("{isa:?} {size:?} {winsize} {window:?}"));
             }

@@ -190,6 +190,7 @@ fn sum_columns<const FMA: bool, const N: usize>(
 }
 
 /// `out` gets the five coefficients of every column from the vertical sums around it.
+#[expect(clippy::needless_range_loop, reason = "all arrays of a block are walked alike")]
 #[inline(always)]
 fn sum_rows<const FMA: bool, const N: usize>(sums: &[f32], weights: &Weights, out: &mut [f32]) {
     let (stride, columns) = (sums.len() / 3, out.len() / 5);

@@ -108,7 +108,7 @@ impl ScaleRows {
 }
 
 per_isa! {
-    /// `out[x] = Σ weight · samples[row, x]` over the picks `(row, weight)`; rows as long as `out`.
+    /// `out[x] = Σ weight · samples[row, x]` over picks `(row, weight)`; rows as long as `out`.
     fn sum_rows_u8 = sum_rows_u8_body(samples: &[u8], picks: &[(usize, f32)], out: &mut [f32])
 }
 per_isa! {

@@ -69,7 +69,7 @@ impl Spots {
                     _ => shorten_8(isa, line, out),
                 }
             }
-            Ratio::Double if pixels.len() >= 2 && pixels.start % 2 == 0 => {
+            Ratio::Double if pixels.len() >= 2 && pixels.start.is_multiple_of(2) => {
                 // The pairs that lie between the same two pixels, and one at either end.
                 let inner = pixels.start + 1..pixels.end - 1 - pixels.len() % 2;
                 let (ends, pairs) = (inner.len(), &line[pixels.start / 2..]);

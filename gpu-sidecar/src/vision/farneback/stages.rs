@@ -47,7 +47,7 @@ pub(crate) fn matrices(
     let (prev, next, flow) = (to_lines(prev), to_lines(next), to_lines(flow));
     let (across, down) = borders(width, height, prev.stride());
     let mut out = Lines::new(height, TERMS, width);
-    for y in 0..height {
+    for (y, &down) in down.iter().enumerate() {
         let row = Row {
             y,
             from: 0,
@@ -55,7 +55,7 @@ pub(crate) fn matrices(
             prev: &prev,
             next: &next,
             across: &across,
-            down: down[y],
+            down,
         };
         let stride = out.stride();
         let vectors = (flow.line(y, 0), flow.line(y, 1));
