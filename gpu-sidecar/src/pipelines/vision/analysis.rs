@@ -74,6 +74,9 @@ pub(super) struct Figures {
     pub(super) sharpness: f64,
 }
 
+/// The numbers of one frame, and its edges where they were asked for.
+pub(super) type WithEdges = (Figures, Option<Plane<u8>>);
+
 /// What a key frame's artifacts are made of.
 #[derive(Clone)]
 pub(super) struct Picture {

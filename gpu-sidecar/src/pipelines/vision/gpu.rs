@@ -6,14 +6,13 @@
 
 use std::sync::OnceLock;
 
-use super::analysis::{Figures, refusal};
+use super::analysis::{Figures, WithEdges, refusal};
 use super::params::Params;
 use super::source::Sampled;
 use crate::device::{Device, DeviceKind};
 use crate::media::Frame;
 use crate::pipeline::RunError;
 use crate::vision::cuda::{CudaError, GpuVision, Session, SessionOptions, Want};
-use crate::vision::plane::Plane;
 
 /// The GPU of a run.
 #[derive(Debug, Clone)]
@@ -69,7 +68,7 @@ impl Clip {
         &mut self,
         frames: &[Sampled],
         edges: bool,
-    ) -> Result<Vec<(Figures, Option<Plane<u8>>)>, RunError> {
+    ) -> Result<Vec<WithEdges>, RunError> {
         let Some(first) = frames.first() else { return Ok(Vec::new()) };
         let odd = |sampled: &&Sampled| sampled.frame.size() != first.frame.size();
         let field = &frames.iter().find(odd).unwrap_or(first).field;
@@ -103,6 +102,7 @@ mod tests {
     use super::*;
     use crate::pipeline::Cancel;
     use crate::vision::cuda::Pace;
+    use crate::vision::plane::Plane;
 
     /// A disc of texture that moves by (2, 1) pixels a frame.
     fn frame(index: usize) -> Frame {

@@ -1,11 +1,10 @@
 //! The twin of `gpu.rs` for builds without the feature `cuda`: there is no GPU.
 
-use super::analysis::Figures;
+use super::analysis::WithEdges;
 use super::params::Params;
 use super::source::Sampled;
 use crate::device::Device;
 use crate::pipeline::RunError;
-use crate::vision::plane::Plane;
 
 /// Never made.
 #[derive(Debug, Clone)]
@@ -31,11 +30,7 @@ impl Gpu {
 }
 
 impl Clip {
-    pub(super) fn figures(
-        &mut self,
-        _: &[Sampled],
-        _: bool,
-    ) -> Result<Vec<(Figures, Option<Plane<u8>>)>, RunError> {
+    pub(super) fn figures(&mut self, _: &[Sampled], _: bool) -> Result<Vec<WithEdges>, RunError> {
         match *self {}
     }
 }
