@@ -37,7 +37,7 @@ async fn followed(client: &Client, answer: Answer) -> (Value, Value) {
 #[tokio::test]
 async fn an_upload_is_answered_at_once_and_its_job_can_be_asked_for() {
     let client = GATE.tenant("upload").await;
-    let by_service = client.analyze(clip_form()).await.result();
+    let by_service = client.analyze(clip_form().text("item_type", "comic")).await.result();
     for path in PATHS {
         let form = clip_form().text("scanId", "0042").text("itemType", "Comic");
         let request = client.request(Method::POST, path).header("prefer", "wait=30");

@@ -304,6 +304,7 @@ async fn the_gate_describes_itself() {
     let ready: Vec<_> = models.filter(|model| model["state"] == "ready").collect();
     assert_eq!(ready.len(), 2, "{ready:?}");
     let vision = client.get("/v1/models/vision@1").await.ok();
+    assert_eq!(vision["devices"], json!(["cpu"]), "built without `cuda`");
     assert!(vision["params_schema"]["properties"]["canny"].is_object());
     client.get("/v1/models/vision@9").await.problem(404, "not_found", None);
 }

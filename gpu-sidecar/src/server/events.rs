@@ -169,6 +169,8 @@ pub(super) fn manifest(manifest: Manifest) -> wire::PipelineManifest {
         ready: manifest.ready,
         missing: manifest.missing,
         license: manifest.license.to_owned(),
+        devices: manifest.devices.into_iter().map(|kind| kind.as_str().to_owned()).collect(),
+        agreement: manifest.agreement.to_owned(),
     }
 }
 

@@ -78,6 +78,8 @@ fn model(up: &Up, pipeline: &wire::PipelineManifest) -> Value {
         "missing": pipeline.missing,
         "license": pipeline.license,
         "device": up.hello.device.as_ref().map(|device| &device.kind),
+        "devices": pipeline.devices,
+        "agreement": pipeline.agreement,
         "memory": memory,
         "inputs": slots(&pipeline.inputs),
         "outputs": slots(&pipeline.outputs),

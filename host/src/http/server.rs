@@ -1,8 +1,8 @@
 //! The socket: accepts connections, bounds them, and ends gracefully.
 //!
-//! Owns the listener and the connections, which it spreads over the lanes. Always: at most `connections_max` connections are open;
-//! one that does not send a whole head in time is closed; after the stop signal no new request is
-//! taken and those that run have the grace to finish.
+//! Owns the listener and the connections, which it spreads over the lanes. Always: at most
+//! `connections_max` connections are open; one that does not send a whole head in time is closed;
+//! after the stop signal no new request is taken and those that run have the grace to finish.
 
 use std::io;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// How far the log gets ahead. With nothing written a round does nothing. Each round makes one
-/// write wait for the disk, when the log begins anew; at 2,500 jobs a second a second's log is 40 MB.
+/// write wait for the disk, when the log begins anew; a second of 2,500 jobs is a log of 40 MB.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until it is dropped.
