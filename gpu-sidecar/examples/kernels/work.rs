@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, bail};
 use postern_sidecar::vision::canny::{Canny, CannyParams};
-use postern_sidecar::vision::farneback::{self, FarnebackParams, Window};
+use postern_sidecar::vision::farneback::{Expansion, Farneback, FarnebackParams, Window};
 use postern_sidecar::vision::gray::{Order, gray_into};
 use postern_sidecar::vision::laplacian::{Neighbours, laplacian};
 use postern_sidecar::vision::morphology::{Morphology, MorphologyParams, Operation, Shape};
@@ -32,7 +32,15 @@ enum Kernel<'a> {
     Laplacian(&'a Plane<u8>, Neighbours),
     Linear(&'a Plane<u8>, Size),
     Area(&'a Plane<u8>, Size),
-    Flow([&'a Plane<u8>; 2], FarnebackParams),
+    Flow(Box<Pair<'a>>),
+}
+
+/// Two frames, each of which is expanded for every flow, as a caller with two frames has to.
+struct Pair<'a> {
+    frames: [&'a Plane<u8>; 2],
+    params: FarnebackParams,
+    /// For how many threads, with its memory and that of two expansions.
+    tools: Option<(usize, Farneback, [Expansion; 2])>,
 }
 
 impl<'a> Work<'a> {
@@ -91,9 +99,7 @@ impl<'a> Work<'a> {
             Kernel::Area(gray, size) => {
                 resize::area_u8_into(gray, *size, threads, &mut self.gray)?;
             }
-            Kernel::Flow([prev, next], params) => {
-                self.flow = farneback::flow(prev, next, params, None)?;
-            }
+            Kernel::Flow(pair) => pair.flow(&mut self.flow)?,
         }
         Ok(())
     }
@@ -110,6 +116,23 @@ impl<'a> Work<'a> {
             }
             _ => self.gray.data().to_vec(),
         }
+    }
+}
+
+impl Pair<'_> {
+    fn flow(&mut self, out: &mut Plane<[f32; 2]>) -> Result<()> {
+        let threads = rayon::current_num_threads();
+        if self.tools.as_ref().is_none_or(|(of, ..)| *of != threads) {
+            let (width, height) = self.frames[0].size();
+            let flow = Farneback::new(&self.params, width, height)?.on_threads(threads);
+            let expansions = [flow.expansion(), flow.expansion()];
+            self.tools = Some((threads, flow, expansions));
+            *out = Plane::new(width, height, vec![[0.0; 2]; width * height])?;
+        }
+        let (_, flow, [prev, next]) = self.tools.as_mut().context("they have just been made")?;
+        flow.expand(self.frames[0], prev)?;
+        flow.expand(self.frames[1], next)?;
+        Ok(flow.flow((prev, next), None, out)?)
     }
 }
 
@@ -136,5 +159,6 @@ fn close<'a>(frame: &'a Plane<u8>, element: &str) -> Result<Kernel<'a>> {
 
 fn flow(frames: &Frames, window: Window) -> Kernel<'_> {
     let params = FarnebackParams { window, ..Default::default() };
-    Kernel::Flow([&frames.shapes, &frames.shapes_next], params)
+    let frames = [&frames.shapes, &frames.shapes_next];
+    Kernel::Flow(Box::new(Pair { frames, params, tools: None }))
 }
