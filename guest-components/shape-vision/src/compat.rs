@@ -143,10 +143,9 @@ fn trigger<T>(fields: &Map<String, Value>, video: File<T>) -> Result<Trigger<T>,
 }
 
 impl<T> Trigger<T> {
-    /// What the pipeline is asked for, as far as the service's parameters (`schema`) know it.
-    pub(crate) fn params(&self, schema: &Schema) -> Value {
-        let is_known = schema.names().any(|name| name == ITEM_TYPE);
-        if is_known { json!({ ITEM_TYPE: self.item_type }) } else { json!({}) }
+    /// What the pipeline is asked for.
+    pub(crate) fn params(&self) -> Value {
+        json!({ ITEM_TYPE: self.item_type })
     }
 
     /// 202, in the words of the earlier services.
@@ -268,13 +267,16 @@ mod tests {
     }
 
     #[test]
-    fn an_item_type_is_passed_on_where_the_service_knows_it() {
-        let video = file(VIDEO, String::new(), ());
-        let trigger = Trigger { scan_id: Value::Null, item_type: "card", video };
-        let schema = |source: Value| Schema::parse(&source).expect("understood");
-        let knows = schema(json!({"properties": {"item_type": {"type": "string"}}}));
-        assert_eq!(trigger.params(&knows), json!({"item_type": "card"}));
-        assert_eq!(trigger.params(&schema(json!({}))), json!({}));
+    fn every_item_type_is_one_of_the_service() {
+        let parameters: Value =
+            serde_json::from_str(include_str!("parameters.json")).expect("it is JSON");
+        let known = &parameters["properties"][ITEM_TYPE]["enum"];
+        for item_type in ITEM_TYPES {
+            assert!(
+                known.as_array().is_some_and(|known| known.contains(&item_type.into())),
+                "{known}"
+            );
+        }
     }
 
     #[test]

@@ -96,18 +96,17 @@ fn trigger(head: &Head, body: &Blob) -> Result<Response, Problem> {
         let (pipeline, params) = (PIPELINE.to_owned(), params.to_string());
         runs::submit(Call { pipeline, params, inputs: vec![input] }).map_err(refused)
     };
-    let schema = contract::parameters();
     let content_type = head.content_type().ok_or_else(unsupported)?;
     let answer = match body::Body::read(&content_type, body)? {
         body::Body::Form(parts) => {
             let asked = compat::of_form(body, &parts)?;
             let video = slice(body, &asked.video);
-            asked.accepted(&submit(asked.params(&schema), video)?)
+            asked.accepted(&submit(asked.params(), video)?)
         }
         body::Body::Json(document) => {
             let asked = compat::of_json(body, &document)?;
             let video = decoded(&asked.video)?;
-            asked.accepted(&submit(asked.params(&schema), video)?)
+            asked.accepted(&submit(asked.params(), video)?)
         }
         body::Body::Raw => return Err(unsupported()),
     };
