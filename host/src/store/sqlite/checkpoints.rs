@@ -11,8 +11,8 @@ use rusqlite::Connection;
 
 use crate::store::StoreError;
 
-/// How far the log gets ahead. With nothing written a round does nothing. Writes wait while the disk
-/// takes a round's pages: fewer and longer rounds were tried, and each then held up more requests
+/// How far the log gets ahead. With nothing written a round does nothing. Writes wait while the
+/// disk takes a round's pages: fewer and longer rounds were tried, and each held up more requests
 /// (once a second: p99 of an echo 3 to 9 ms instead of 3.5).
 const EVERY: Duration = Duration::from_millis(250);
 
