@@ -3,6 +3,19 @@
 //! Owns the cloud and what works on any cloud (projection, file formats, rasteriser). Knows no model:
 //! SHARP and others hand it their Gaussians. Start at [`Gaussians`].
 
+mod axes;
+pub mod color;
+mod eigen;
+mod quaternion;
+pub mod unproject;
+
+#[cfg(test)]
+mod goldens;
+#[cfg(test)]
+mod random;
+
+pub use axes::Axes;
+
 /// A cloud of Gaussians, attribute by attribute; all lists are of one length.
 ///
 /// Coordinates follow the OpenCV camera: x right, y down, z forward, in metres.
