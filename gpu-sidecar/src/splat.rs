@@ -4,9 +4,19 @@
 //! SHARP and others hand it their Gaussians. Start at [`Gaussians`].
 
 mod axes;
+mod blocks;
 pub mod color;
 mod eigen;
+mod gzip;
+pub mod json;
+mod photo;
+pub mod ply;
 mod quaternion;
+mod read_error;
+pub mod sog;
+pub mod splat_file;
+pub mod spz;
+pub mod stats;
 pub mod unproject;
 
 #[cfg(test)]
@@ -15,6 +25,8 @@ mod goldens;
 mod random;
 
 pub use axes::Axes;
+pub use photo::Photo;
+pub use read_error::{GAUSSIANS_MAX, ReadError};
 
 /// A cloud of Gaussians, attribute by attribute; all lists are of one length.
 ///
