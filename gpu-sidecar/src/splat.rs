@@ -3,6 +3,9 @@
 //! Owns the cloud and what works on any cloud (projection, file formats, rasteriser). Knows no model:
 //! SHARP and others hand it their Gaussians. Start at [`Gaussians`].
 
+pub mod camera;
+pub mod trajectory;
+
 /// A cloud of Gaussians, attribute by attribute; all lists are of one length.
 ///
 /// Coordinates follow the OpenCV camera: x right, y down, z forward, in metres.
