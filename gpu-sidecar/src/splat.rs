@@ -4,6 +4,7 @@
 //! SHARP and others hand it their Gaussians. Start at [`Gaussians`].
 
 pub mod camera;
+pub mod preview;
 pub mod raster;
 pub mod trajectory;
 
