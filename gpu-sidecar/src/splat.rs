@@ -5,18 +5,22 @@
 
 mod axes;
 mod blocks;
+pub mod camera;
 pub mod color;
 mod eigen;
 mod gzip;
 pub mod json;
 mod photo;
 pub mod ply;
+pub mod preview;
 mod quaternion;
+pub mod raster;
 mod read_error;
 pub mod sog;
 pub mod splat_file;
 pub mod spz;
 pub mod stats;
+pub mod trajectory;
 pub mod unproject;
 
 #[cfg(test)]
