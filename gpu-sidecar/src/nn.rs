@@ -7,10 +7,12 @@
 
 mod parameters;
 mod plain;
+mod random;
 
 use candle_core::{Result, Tensor};
 
 pub use parameters::{Parameters, Scope};
+pub use random::RandomParameters;
 
 /// What is done to each value of a product before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

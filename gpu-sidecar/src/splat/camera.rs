@@ -98,6 +98,12 @@ impl Camera {
         Self::new(focal_px, size, center)
     }
 
+    /// The same with another principal point, in pixels of the photo.
+    #[must_use]
+    pub fn with_center(self, center: [f64; 2]) -> Self {
+        Self { center, ..self }
+    }
+
     /// The camera of upstream's renderer for that photo (SPEC §15): its principal point lies half
     /// a pixel up and left of [`Camera::of_photo`]'s; a screen of more than 3000 rows is halved,
     /// and odd sides become even.
