@@ -19,4 +19,4 @@ pub use checkpoint::{Checkpoint, CheckpointError, Mismatch, TensorInfo};
 pub use folder::{Files, Folder};
 pub use models::{Models, ModelsSettings};
 pub use resident::{Guard, Loading, ModelState, ModelStatus, Resident};
-pub use source::{Archive, Licence, Origin, Source, SourceFile, source, sources};
+pub use source::{Archive, Licence, Origin, ShownSource, Source, SourceFile, source, sources};

@@ -22,7 +22,7 @@ use crate::sharp::preprocess::resize;
 use crate::sharp::probe::Stage;
 use crate::splat::stats::Stats;
 use crate::splat::unproject::{Projection, unproject};
-use crate::weights::{Models, Resident};
+use crate::weights::{Files, Models, Resident};
 use params::{Output, Params};
 use report::{CameraReport, Report};
 use watch::Watch;
@@ -75,6 +75,14 @@ impl Pipeline for Sharp {
             devices: vec![DeviceKind::Cpu],
             agreement: "",
         }
+    }
+
+    fn models(&self) -> &'static [&'static str] {
+        &[MODEL]
+    }
+
+    fn check_weights(&self, _model: &str, files: &Files) -> Result<(), RunError> {
+        model::Model::check(files)
     }
 
     fn need(&self, call: &Call) -> Need {

@@ -88,7 +88,22 @@ pub enum Origin {
     Pypi { package: String, version: String },
 }
 
+/// A source as tools read it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShownSource {
+    #[serde(flatten)]
+    pub source: &'static Source,
+    pub command: String,
+    pub bytes_total: u64,
+}
+
 impl Source {
+    /// With what follows from it.
+    #[must_use]
+    pub fn shown(&'static self) -> ShownSource {
+        ShownSource { source: self, command: self.command(), bytes_total: self.bytes() }
+    }
+
     /// What installs it.
     #[must_use]
     pub fn command(&self) -> String {

@@ -6,13 +6,14 @@
 use std::fs::File;
 use std::path::Path;
 
-use candle_core::DType;
+use candle_core::{DType, Device};
 
 use crate::device::DeviceKind;
+use crate::nn::Parameters;
 use crate::pipeline::RunError;
 use crate::sharp::predictor::is_unused;
 use crate::sharp::{Config, Predictor};
-use crate::weights::{Checkpoint, CheckpointError, Files, Loaded, Loading, Placement};
+use crate::weights::{Checkpoint, Files, Loaded, Loading, Placement};
 
 /// Sizes, beside the checkpoint; the published ones without it.
 const CONFIG_FILE: &str = "config.json";
@@ -23,6 +24,16 @@ pub(super) struct Model {
 }
 
 impl Model {
+    /// Compares the checkpoint with the network, name by name; reads no tensor.
+    pub(super) fn check(files: &Files) -> Result<(), RunError> {
+        let config = config(&files.path(CONFIG_FILE))?;
+        let checkpoint = Checkpoint::open(files.paths())?;
+        let build = |parameters: &mut dyn Parameters| {
+            Predictor::load(parameters, config.clone(), &Device::Cpu)
+        };
+        Ok(checkpoint.check(is_unused, build)?)
+    }
+
     /// Maps the checkpoint, compares its names, and moves its tensors to `device`.
     pub(super) fn load(
         files: &Files,
@@ -31,14 +42,13 @@ impl Model {
     ) -> Result<Loaded<Self>, RunError> {
         let config = config(&files.path(CONFIG_FILE))?;
         let device = device.tensors().map_err(|e| RunError::device("device_missing", e))?;
-        let refused = |error: CheckpointError| RunError::from(error);
-        let checkpoint = Checkpoint::open(files.paths()).map_err(refused)?;
-        let build = |parameters: &mut dyn crate::nn::Parameters| {
-            Predictor::load(parameters, config.clone(), &device)
-        };
-        checkpoint.check(is_unused, build).map_err(refused)?;
+        let checkpoint = Checkpoint::open(files.paths())?;
+        let build =
+            |parameters: &mut dyn Parameters| Predictor::load(parameters, config.clone(), &device);
+        // Before gigabytes are moved.
+        checkpoint.check(is_unused, build)?;
         let placement = Placement { dtype: DType::F32, device: &device };
-        let loaded = checkpoint.load(placement, is_unused, loading, build).map_err(refused)?;
+        let loaded = checkpoint.load(placement, is_unused, loading, build)?;
         let Loaded { value: predictor, memory_bytes } = loaded;
         Ok(Loaded { value: Self { predictor }, memory_bytes })
     }
