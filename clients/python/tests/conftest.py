@@ -13,7 +13,7 @@ import pytest
 from gate import Gate
 from relay import Fault, Relay
 
-from postern_client import Client, Retries
+from postern_client import Client, Retries, jobs
 
 # Two seconds of a moving test picture.
 FRAMES = 20
@@ -66,6 +66,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", str(path)]
     subprocess.run(["ffmpeg", "-nostdin", "-v", "error", *source, *coded], check=True)
     return path
+
+
+def needs_route(client: Client, path: str, service: str) -> None:
+    """Skip, with the reason, where the gate has no such route or its model no weights."""
+    document = client._run(jobs.fetched(client._core, "/openapi.json"))
+    if path not in document["paths"]:
+        pytest.skip(f"the gate under test has no {path}")
+    for model in client.models().get("data", ()):
+        if str(model.get("id", "")).startswith(service) and model.get("state") == "missing":
+            pytest.skip(f"the gate under test has no weights for {service}")
 
 
 @pytest.fixture(autouse=True)

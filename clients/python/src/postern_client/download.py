@@ -26,9 +26,10 @@ _NAME_BYTES_MAX = 160
 
 
 class _Store:
-    """Where the bytes of one download gather: memory."""
+    """Where the bytes of one download gather: memory. Takes `output.bytes` and not one more."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self.tag: Optional[str] = None
         self.length = 0
         self._bytes: IO[bytes] = io.BytesIO()
@@ -53,6 +54,9 @@ class _Store:
 
     def write(self, piece: bytes) -> None:
         """Append."""
+        if self.length + len(piece) > self._output.bytes:
+            self.restart(None)
+            raise BadAnswerError(f"{self._output.url} has more than its {self._output.bytes} bytes")
         self._bytes.write(piece)
         self.length += len(piece)
 
@@ -65,8 +69,8 @@ class _Store:
 class _Part(_Store):
     """A file beside the target, `.NAME.TAG.part`, which a later call finds and goes on from."""
 
-    def __init__(self, target: Path) -> None:
-        super().__init__()
+    def __init__(self, output: Output, target: Path) -> None:
+        super().__init__(output)
         self._target = target
         self.path: Optional[Path] = None
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +112,7 @@ class _Part(_Store):
 
 def read(core: Core, output: Output) -> Flow[bytes]:
     """Get an output into memory."""
-    store = _Store()
+    store = _Store(output)
     yield from _received(core, output, store)
     return store.content()
 
@@ -116,7 +120,7 @@ def read(core: Core, output: Output) -> Flow[bytes]:
 def saved(core: Core, output: Output, target: Union[str, os.PathLike[str]]) -> Flow[Path]:
     """Get an output into a file, piece by piece; replaces a file of that name when it is whole."""
     path = Path(target)
-    part = _Part(path)
+    part = _Part(output, path)
     try:
         yield from _received(core, output, part)
         part.keep()
@@ -157,8 +161,6 @@ def _received(core: Core, output: Output, store: _Store) -> Flow[None]:
             is_good = 200 <= reply.status < 300 or reply.status == 416
             short = UnreachableError(f"{output.url} has {store.length} of {output.bytes} bytes")
             fault = short if is_good else refusal(reply)
-        if store.length > output.bytes:
-            raise BadAnswerError(f"{output.url} has more than its {output.bytes} bytes")
         if store.length > reached:
             reached = store.length
             patience.renew()

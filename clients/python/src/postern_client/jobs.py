@@ -28,6 +28,8 @@ FINAL_STATES = frozenset({"succeeded", "failed", "canceled", "expired"})
 LOOK_FIRST_S, LOOK_MAX_S = 0.2, 5.0
 # How long a request waits at the gate for a short job, seconds: far below what proxies cut.
 GATE_WAIT_S = 10
+# Jobs that the gate lists at once.
+PAGE_MAX = 200
 # Asks for the job at once.
 AT_ONCE = "respond-async"
 
@@ -290,7 +292,7 @@ def listed(
     found: list[JobInfo] = []
     after: Optional[str] = None
     while len(found) < limit:
-        query: dict[str, Union[str, int]] = {"limit": min(limit - len(found), 200)}
+        query: dict[str, Union[str, int]] = {"limit": min(limit - len(found), PAGE_MAX)}
         wanted = {"state": state, "service": service, "after": after}
         query.update({name: value for name, value in wanted.items() if value is not None})
         path = f"/v1/jobs?{urlencode(query)}"
