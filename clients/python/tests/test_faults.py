@@ -216,3 +216,10 @@ def test_a_refusal_for_good_is_not_tried_again(damage: Damage) -> None:
         client.call("/v1/echo", {"delay_ms": -1})
     assert (caught.value.status, caught.value.problem.field) == (422, "delay_ms")
     assert len(relay.asked(ECHO)) == 1
+
+
+def test_a_body_that_is_too_large_is_refused_with_its_code(client: Client) -> None:
+    # The gate answers while the body is still on its way.
+    with pytest.raises(ApiError) as caught:
+        client.call("/v1/echo", {"message": "x" * (8 << 20)})
+    assert (caught.value.status, caught.value.code) == (413, Code.BODY_TOO_LARGE)

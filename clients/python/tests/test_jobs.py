@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 import time
 
 import pytest
@@ -135,3 +137,47 @@ def test_a_cancelled_coroutine_leaves_the_client_usable(gate: Gate) -> None:
     answered = asyncio.run(run())
     assert isinstance(answered, dict)
     assert answered["message"] == "still here"
+
+
+def test_ctrl_c_cancels_the_job_of_a_waiting_call(client: Client) -> None:
+    seen: list[JobInfo] = []
+
+    def interrupt_later(job: JobInfo) -> None:
+        if not seen:
+            main = threading.main_thread().ident or 0
+            threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGINT)).start()
+        seen.append(job)
+
+    with pytest.raises(KeyboardInterrupt):
+        client.call("/v1/echo", FOREVER, on_progress=interrupt_later)
+    with pytest.raises(JobCanceledError):
+        client.jobs.get(seen[0].id).wait()
+
+
+def test_a_task_that_ends_cancels_the_job_of_its_call(gate: Gate) -> None:
+    seen: list[JobInfo] = []
+
+    async def run() -> None:
+        async with AsyncClient(gate.url, gate.key, retries=QUICK) as client:
+            call = client.call("/v1/echo", FOREVER, on_progress=seen.append)
+            task = asyncio.ensure_future(call)
+            while not seen:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            with pytest.raises(JobCanceledError):
+                await (await client.jobs.get(seen[0].id)).wait()
+
+    asyncio.run(run())
+
+
+def test_a_gate_that_is_away_does_not_hold_up_ctrl_c(damage: Damage) -> None:
+    client, relay = damage.behind(Fault("/cancel", refuse=True))
+
+    def interrupt(_: JobInfo) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.call("/v1/echo", FOREVER, on_progress=interrupt)
+    assert len(relay.asked("/cancel")) == 1

@@ -1,7 +1,7 @@
 """The async client: carries flows out with `httpx.AsyncClient`, on asyncio.
 
 Owns the waiting and the surface; every decision is made in `flow.py` and in the modules of the
-services. `client.py` is the same without `await`. A cancelled call leaves its job at the gate.
+services. `client.py` is the same without `await`. A cancelled call cancels its job.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class AsyncClient:
             while True:
                 try:
                     reply = await self._perform(step)
-                except Exception as fault:
+                except BaseException as fault:
                     step = flow.throw(fault)
                 else:
                     step = flow.send(reply)

@@ -113,7 +113,7 @@ class Client:
             while True:
                 try:
                     reply = self._perform(step)
-                except Exception as fault:
+                except BaseException as fault:
                     step = flow.throw(fault)
                 else:
                     step = flow.send(reply)

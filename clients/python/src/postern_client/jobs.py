@@ -20,7 +20,7 @@ from postern_client.errors import (
     JobTimeoutError,
     Problem,
 )
-from postern_client.flow import Core, Flow, Pause, Reply, Send, asked
+from postern_client.flow import LOG, BrokenError, Core, Flow, Pause, Reply, Send, asked, send
 
 # States that never change.
 FINAL_STATES = frozenset({"succeeded", "failed", "canceled", "expired"})
@@ -30,6 +30,8 @@ LOOK_FIRST_S, LOOK_MAX_S = 0.2, 5.0
 GATE_WAIT_S = 10
 # Jobs that the gate lists at once.
 PAGE_MAX = 200
+# For the answer to a cancel at Ctrl-C, seconds.
+ABANDON_S = 5.0
 # Asks for the job at once.
 AT_ONCE = "respond-async"
 
@@ -195,17 +197,34 @@ def answered(
     """Submit, wait for the end, and give the service's result, and the job where there is one.
 
     A short job is waited for at the gate, in the same request; with `on_progress` it is looked at
-    instead.
+    instead. Ctrl-C, or the end of an asyncio task, cancels a job that is known.
     """
     accepted = yield from submit(core, path, body, wait_s=0 if on_progress else GATE_WAIT_S)
     if accepted.is_result:
         return accepted.answer, None
     job = accepted.job
     if job is None or not job.is_final:
-        job = yield from followed(core, accepted.path or "", on_progress)
+        job_at = accepted.path or ""
+        try:
+            job = yield from followed(core, job_at, on_progress)
+        except BaseException as reason:
+            # Ctrl-C or a cancelled task: nobody else knows of the job, and it costs its tenant.
+            if not isinstance(reason, (Exception, GeneratorExit)):
+                yield from _abandoned(core, job_at)
+            raise
     elif on_progress is not None:
         on_progress(job)
     return succeeded(job).result, job
+
+
+def _abandoned(core: Core, path: str) -> Flow[None]:
+    """Ask a job to stop, once, because its caller is waiting to end."""
+    try:
+        reply = yield from send(Send("POST", f"{path}/cancel", ABANDON_S))
+    except BrokenError as broken:
+        LOG.warning("%s may run on: %s", path, broken.reason)
+    else:
+        LOG.info("%s was asked to stop: %s", path, reply.status)
 
 
 def looked(core: Core, path: str) -> Flow[JobInfo]:
