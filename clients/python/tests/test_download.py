@@ -10,8 +10,16 @@ from conftest import QUICK, Damage
 from gate import Gate
 from relay import Fault, answer
 
-from postern_client import Analysis, BadAnswerError, Client, ConfigError, Job, UnreachableError
-from postern_client.download import _safe
+from postern_client import (
+    Analysis,
+    BadAnswerError,
+    Client,
+    ConfigError,
+    Job,
+    Output,
+    UnreachableError,
+)
+from postern_client.download import _Part, _safe
 from postern_client.retry import Retries
 
 NAME = "key_frame_0.png"
@@ -91,15 +99,13 @@ def test_a_whole_part_is_kept_without_a_second_download(
 ) -> None:
     client, relay = damage.behind()
     job = Job(client, analysis.job)
-    tag = analysis.job.raw["outputs"][0]["url"]
-    head = client._http.head(relay.url + tag, headers={"authorization": _bearer(client)})
-    digest = head.headers["etag"].strip('"')
-    name = analysis.job.outputs[0].name
-    (tmp_path / f".{name}.{digest}.part").write_bytes(job.read(name))
-    before = len(relay.asked(f"GET {tag}"))
-    target = job.download(name, tmp_path / name)
-    assert target.stat().st_size == analysis.job.outputs[0].bytes
-    assert len(relay.asked(f"GET {tag}")) == before
+    digest = _head(client, job.info.output(NAME))["etag"].strip('"')
+    (tmp_path / f".{NAME}.{digest}.part").write_bytes(content)
+    target = job.download(NAME, tmp_path / NAME)
+    assert target.read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert relay.asked(f"HEAD /v1/jobs/{job.id}{OUTPUT}")
+    assert not relay.asked(f"GET /v1/jobs/{job.id}{OUTPUT}")
 
 
 def test_a_file_of_that_name_is_replaced_only_by_a_whole_one(
@@ -137,6 +143,22 @@ def test_an_output_that_is_not_there_is_named(client: Client, analysis: Analysis
         Job(client, analysis.job).read("gaussians.ply")
 
 
+def test_two_downloads_to_one_target_do_not_mix(
+    client: Client, analysis: Analysis, content: bytes, tmp_path: Path
+) -> None:
+    output = analysis.job.output(NAME)
+    other = _Part(output, tmp_path / NAME)
+    other.begin(200, _head(client, output))
+    other.write(b"x" * 1_000)
+    other._bytes.flush()
+    target = Job(client, analysis.job).download(NAME, tmp_path / NAME)
+    assert target.read_bytes() == content
+    other.write(b"x" * 10)
+    other.close()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {NAME, f".{NAME}.{other.tag}.part"}, "what the other began is the other's"
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0", "C:a", "ä" * 99])
 def test_no_name_of_a_gate_leads_out_of_the_folder(name: str) -> None:
     with pytest.raises(ConfigError):
@@ -144,7 +166,9 @@ def test_no_name_of_a_gate_leads_out_of_the_folder(name: str) -> None:
     assert _safe("key_frame_0.png") == "key_frame_0.png"
 
 
-def _bearer(client: Client) -> str:
+def _head(client: Client, output: Output) -> dict[str, str]:
     key = client._core.settings.key
     assert key is not None
-    return f"Bearer {key.expose()}"
+    url = client._core.settings.base_url + output.url
+    answered = client._http.head(url, headers={"authorization": f"Bearer {key.expose()}"})
+    return dict(answered.headers)

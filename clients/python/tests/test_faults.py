@@ -58,6 +58,7 @@ def test_what_may_pass_is_tried_again(damage: Damage, told: bytes) -> None:
     assert client.call("/v1/echo", {"message": "a"})["message"] == "a"
     heads = relay.asked(ECHO)
     assert len(heads) == 3
+    assert "user-agent: postern-client/" in heads[0].lower()
     assert len(keys(heads)) == 1, "tries of one request have one key"
 
 

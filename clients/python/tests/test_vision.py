@@ -17,9 +17,10 @@ from postern_client import (
     JobFailedError,
     JobInfo,
     RequestError,
+    VisionParams,
 )
 
-SHORT = {"every_n": 5, "key_frames": 1}
+SHORT: VisionParams = {"every_n": 5, "key_frames": 1}
 
 
 def test_a_clip_becomes_figures_and_files(client: Client, clip: Path, tmp_path: Path) -> None:

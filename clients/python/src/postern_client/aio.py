@@ -11,7 +11,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Optional, TypeVar, Union
@@ -236,7 +236,7 @@ class AsyncVision:
         video: Optional[FileLike] = None,
         *,
         frames: Optional[Sequence[FileLike]] = None,
-        params: Union[vision.VisionParams, Mapping[str, Any], None] = None,
+        params: Optional[vision.VisionParams] = None,
     ) -> AsyncJob:
         """Begin an analysis; `vision.Analysis.of_job(job.wait())` reads its result."""
         body = vision.request(video, frames, params)
@@ -250,7 +250,7 @@ class AsyncVision:
         video: Optional[FileLike] = None,
         *,
         frames: Optional[Sequence[FileLike]] = None,
-        params: Union[vision.VisionParams, Mapping[str, Any], None] = None,
+        params: Optional[vision.VisionParams] = None,
         on_progress: Optional[OnProgress] = None,
     ) -> vision.Analysis:
         """Analyse a video, or pictures of one size, and wait for the result."""

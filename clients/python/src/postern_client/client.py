@@ -10,7 +10,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Optional, TypeVar, Union
@@ -232,7 +232,7 @@ class Vision:
         video: Optional[FileLike] = None,
         *,
         frames: Optional[Sequence[FileLike]] = None,
-        params: Union[vision.VisionParams, Mapping[str, Any], None] = None,
+        params: Optional[vision.VisionParams] = None,
     ) -> Job:
         """Begin an analysis; `vision.Analysis.of_job(job.wait())` reads its result."""
         body = vision.request(video, frames, params)
@@ -245,7 +245,7 @@ class Vision:
         video: Optional[FileLike] = None,
         *,
         frames: Optional[Sequence[FileLike]] = None,
-        params: Union[vision.VisionParams, Mapping[str, Any], None] = None,
+        params: Optional[vision.VisionParams] = None,
         on_progress: Optional[OnProgress] = None,
     ) -> vision.Analysis:
         """Analyse a video, or pictures of one size, and wait for the result."""

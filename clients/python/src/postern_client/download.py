@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Optional, Union
@@ -17,6 +18,11 @@ from typing import IO, Optional, Union
 from postern_client.errors import BadAnswerError, ConfigError, PosternError, UnreachableError
 from postern_client.flow import BrokenError, Core, Flow, Send, asked, refusal, send, waited
 from postern_client.jobs import JobInfo, Output
+
+try:
+    import fcntl
+except ImportError:  # Windows: two downloads to one target at once are not told apart.
+    fcntl = None  # type: ignore[assignment]
 
 # An ETag of the gate: a strong one, safe as a part of a file's name.
 _TAG = re.compile(r'"([0-9A-Za-z_-]{1,128})"')
@@ -67,47 +73,71 @@ class _Store:
 
 
 class _Part(_Store):
-    """A file beside the target, `.NAME.TAG.part`, which a later call finds and goes on from."""
+    """A file beside the target, `.NAME.TAG.part`, which a later call finds and goes on from.
+
+    It is locked while it grows; a second download to the same target takes a file of its own,
+    which does not stay.
+    """
 
     def __init__(self, output: Output, target: Path) -> None:
         super().__init__(output)
         self._target = target
-        self.path: Optional[Path] = None
+        self._path: Optional[Path] = None
+        self._stays = False
         target.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{target.name}."
-        for path in sorted(target.parent.iterdir()):
-            tag = path.name[len(prefix) : -len(".part")]
-            if path.name == f"{prefix}{tag}.part" and _TAG.fullmatch(f'"{tag}"'):
-                self._bytes = path.open("r+b")
-                self.path, self.tag = path, tag
-                self.length = self._bytes.seek(0, os.SEEK_END)
+        prefix, suffix = f".{target.name}.", ".part"
+        for path in sorted(target.parent.glob(f".*{suffix}")):
+            tag = path.name[len(prefix) : -len(suffix)]
+            if path.name != f"{prefix}{tag}{suffix}" or not _TAG.fullmatch(f'"{tag}"'):
+                continue
+            file = path.open("r+b")
+            if _locked(file, path):
+                self._bytes, self._path, self._stays = file, path, True
+                self.tag, self.length = tag, file.seek(0, os.SEEK_END)
                 break
+            file.close()
 
     def restart(self, tag: Optional[str]) -> None:
-        self.drop()
-        self.path = self._target.with_name(f".{self._target.name}.{tag or 'new'}.part")
-        self._bytes = self.path.open("w+b")
-        self.tag, self.length = tag, 0
-
-    def drop(self) -> None:
-        """Forget what there is."""
+        self._stays = False
         self.close()
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-        self.path, self.tag, self.length = None, None, 0
+        path = self._target.with_name(f".{self._target.name}.{tag or 'new'}.part")
+        try:
+            self._bytes = path.open("x+b")
+            self._stays = _locked(self._bytes, path)
+        except FileExistsError:
+            path = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+            self._bytes = path.open("x+b")
+        self._path, self.tag, self.length = path, tag, 0
 
     def close(self) -> None:
-        """Close the file; it stays for a later call."""
+        """Close the file; with bytes that a later call can use, it stays."""
+        if self._path is not None and not (self._stays and self.length > 0):
+            self._path.unlink(missing_ok=True)
+            self._path = None
         self._bytes.close()
 
     def keep(self) -> None:
         """Give the whole file its name."""
-        if self.path is None:
+        if self._path is None:
             raise AssertionError("only what was begun is kept")
         self._bytes.flush()
         os.fsync(self._bytes.fileno())
-        self.close()
-        self.path.replace(self._target)
+        if fcntl is None:
+            # Windows moves no open file; elsewhere the lock holds until it has moved.
+            self._bytes.close()
+        self._path.replace(self._target)
+        self._path = None
+
+
+def _locked(file: IO[bytes], path: Path) -> bool:
+    """Lock a file until it is closed; `False` when another download has it, or had and moved it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def read(core: Core, output: Output) -> Flow[bytes]:

@@ -17,10 +17,11 @@ import httpx
 from postern_client.body import Form, Json
 from postern_client.errors import BadAnswerError
 from postern_client.flow import BrokenError, Reply, Send
-from postern_client.settings import Settings
+from postern_client.settings import VERSION, Settings
 
 # Ten thousand frames with their figures are 3 MB; the longest answer in memory that is taken.
 ANSWER_BYTES_MAX = 256 << 20
+AGENT = f"postern-client/{VERSION}"
 # For a connection that does not take what is sent.
 STALL_S = 180.0
 Builder = Union[httpx.Client, httpx.AsyncClient]
@@ -77,7 +78,7 @@ class Exchange:
 
     def _built(self) -> httpx.Request:
         step, times = self._step, self._settings.timeouts
-        headers = {"accept": "application/json", **step.headers}
+        headers = {"accept": "application/json", "user-agent": AGENT, **step.headers}
         if step.sink is not None:
             # A range counts the bytes as they travel.
             headers.update({"accept": "*/*", "accept-encoding": "identity"})

@@ -77,7 +77,7 @@ class Reply:
         """Read the body; raises `BadAnswerError` when it is no JSON."""
         try:
             return json.loads(self.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadAnswerError(f"the answer is no JSON ({error}); is it a gate?") from None
 
     def object(self) -> dict[str, Any]:

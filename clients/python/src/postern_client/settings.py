@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from postern_client.errors import ConfigError
 from postern_client.retry import Retries
 
+# Read by the build, and told to the gate as `user-agent`.
+VERSION = "0.1.0"
 URL_VARIABLE = "POSTERN_URL"
 KEY_VARIABLE = "POSTERN_API_KEY"
 URL_DEFAULT = "http://127.0.0.1:8080"

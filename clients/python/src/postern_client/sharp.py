@@ -78,7 +78,7 @@ def predicted(
     content = yield from download.read(core, output)
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadAnswerError(f"{output.url} is no JSON ({error})") from None
     if not isinstance(value, dict):
         raise BadAnswerError(f"{output.url} is no JSON object")

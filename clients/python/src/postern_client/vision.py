@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Optional, TypedDict, Union
+from typing import Any, Literal, Optional, TypedDict
 
 from postern_client.body import Body, FileLike
 from postern_client.errors import BadAnswerError, ConfigError
@@ -174,7 +174,7 @@ class Analysis:
 def request(
     video: Optional[FileLike],
     frames: Optional[Sequence[FileLike]],
-    params: Union[VisionParams, Mapping[str, Any], None],
+    params: Optional[VisionParams],
 ) -> Body:
     """Make the body: one video, or pictures of one size; raises `ConfigError`."""
     if (video is None) == (not frames):
