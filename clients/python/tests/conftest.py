@@ -13,7 +13,8 @@ import pytest
 from gate import Gate
 from relay import Fault, Relay
 
-from postern_client import Client, Retries, jobs
+from postern_client import Client, Retries, ServerError, jobs
+from postern_client.retry import OPERATOR_CODES
 
 # Two seconds of a moving test picture.
 FRAMES = 20
@@ -68,14 +69,24 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def needs_route(client: Client, path: str, service: str) -> None:
-    """Skip, with the reason, where the gate has no such route or its model no weights."""
+def needs_route(client: Client, path: str) -> None:
+    """Skip, with the reason, where the gate under test has no such route."""
     document = client._run(jobs.fetched(client._core, "/openapi.json"))
     if path not in document["paths"]:
         pytest.skip(f"the gate under test has no {path}")
-    for model in client.models().get("data", ()):
-        if str(model.get("id", "")).startswith(service) and model.get("state") == "missing":
-            pytest.skip(f"the gate under test has no weights for {service}")
+
+
+def is_ready(client: Client, service: str) -> bool:
+    """Tell whether the model of a service is there with its weights."""
+    models = {model["name"]: model["state"] for model in client.models()["data"]}
+    return models.get(service) == "ready"
+
+
+def assert_needs_operator(error: ServerError) -> None:
+    """Check the refusal of a service whose model or weights are not installed."""
+    assert error.status == 503
+    assert error.code in OPERATOR_CODES
+    assert error.problem.detail
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import QUICK, needs_route
+from conftest import QUICK, assert_needs_operator, is_ready, needs_route
 from recorded import Recorded, Told, job
 
 from postern_client import (
@@ -15,6 +15,7 @@ from postern_client import (
     Bertalign,
     Client,
     ConfigError,
+    ServerError,
     align_remote,
 )
 
@@ -140,7 +141,12 @@ def test_a_text_that_is_none_is_refused_before_it_is_sent(recorded: Recorded) ->
 
 
 def test_two_texts_are_aligned_by_a_real_gate(client: Client) -> None:
-    needs_route(client, ROUTE, "align")
+    needs_route(client, ROUTE)
+    if not is_ready(client, "align"):
+        with pytest.raises(ServerError) as caught:
+            align_remote(SOURCE, TARGET, client=client)
+        assert_needs_operator(caught.value)
+        return
     # Given sentence by sentence, so that only the alignment decides.
     source, target = "\n".join(ANSWER["src_sents"]), "\n".join(ANSWER["tgt_sents"])
     aligner = Bertalign(source, target, is_split=True, client=client)

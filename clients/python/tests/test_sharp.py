@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK, needs_route
+from conftest import QUICK, assert_needs_operator, is_ready, needs_route
 from recorded import Recorded, Told, job
 
 from postern_client import (
     AsyncClient,
     Client,
     JobFailedError,
+    ServerError,
     predict,
     predict_and_save_ply,
 )
@@ -117,9 +118,14 @@ def test_a_prediction_that_fails_says_why_recorded(tmp_path: Path) -> None:
 def test_a_picture_becomes_gaussians_at_a_real_gate(
     client: Client, clip: Path, tmp_path: Path
 ) -> None:
-    needs_route(client, ROUTE, "sharp")
+    needs_route(client, ROUTE)
     looked = client.vision.analyze(clip, params={"every_n": 20, "outputs": ["key_frames"]})
     (picture,) = client.vision.download_all(looked, tmp_path / "picture")
+    if not is_ready(client, "sharp"):
+        with pytest.raises(ServerError) as caught:
+            predict(picture, client=client)
+        assert_needs_operator(caught.value)
+        return
     content = predict_and_save_ply(picture, tmp_path / "a.ply", client=client)
     assert content.startswith(b"ply\n")
     gaussians = predict(picture, client=client)

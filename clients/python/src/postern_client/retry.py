@@ -19,7 +19,12 @@ from postern_client.errors import ApiError, Code, ConfigError, PosternError, Unr
 PASSING_STATUSES = frozenset({429, 502, 503, 504})
 # 503 that lasts until the operator has done something.
 OPERATOR_CODES = frozenset(
-    {Code.PIPELINE_UNAVAILABLE.value, Code.PIPELINE_UNKNOWN.value, Code.FFMPEG_MISSING.value}
+    {
+        Code.PIPELINE_UNAVAILABLE.value,
+        Code.PIPELINE_UNKNOWN.value,
+        Code.FFMPEG_MISSING.value,
+        "weights_missing",
+    }
 )
 
 
