@@ -6,9 +6,7 @@ killed. The programs come from `POSTERN_TARGET` (cargo's build folder), or the r
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import tempfile
 import time
@@ -46,6 +44,9 @@ class Gate:
         with log:
             self._host = subprocess.Popen(
                 [
+                    # Linux ends the host with pytest, and the sidecar ends with its host.
+                    "setpriv",
+                    "--pdeathsig=TERM",
                     program("postern"),
                     "serve",
                     "--listen=127.0.0.1:0",
@@ -57,7 +58,6 @@ class Gate:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,
             )
         self.address = self._ready()
         self.url = f"http://{self.address}"
@@ -110,8 +110,3 @@ def _is_good(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def _end_with_parent() -> None:
-    """Have Linux kill the host when pytest ends in whatever way; the sidecar ends with its host."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
