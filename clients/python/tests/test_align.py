@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,6 +114,20 @@ def test_an_alignment_that_takes_longer_is_followed_recorded() -> None:
     assert alignment.pairs()[1][0] == "Come in. It is cold outside."
     assert (alignment.job, alignment.scores) == ("job_1", [0.9, 0.8])
     assert server.asked[0].json()["src_lang"] == "en"
+
+
+def test_the_sentences_of_a_job_come_from_its_file_recorded() -> None:
+    found = {name: ANSWER[name] for name in ("result", "scores", "src_lang", "tgt_lang")}
+    content = json.dumps({**ANSWER, "warnings": [{"side": "source"}]}).encode()
+    url = "/v1/jobs/job_1/outputs/result.json"
+    output = {"name": "result.json", "bytes": len(content), "media_type": "a/b", "url": url}
+    done = job("align", "succeeded", result=found, outputs=[output])
+    server = Recorded({ROUTE: [Told(done)], url: [Told(content, 200, {"etag": '"d1"'})]})
+    with Client(server.url, "sk_a_b", retries=QUICK) as client:
+        alignment = client.align.align(SOURCE, TARGET)
+    server.close()
+    assert alignment.src_sents == ANSWER["src_sents"]
+    assert alignment.warnings == [{"side": "source"}]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from postern_client import download
 from postern_client.body import Body, Json, given
 from postern_client.errors import BadAnswerError
-from postern_client.flow import Core, Flow
-from postern_client.jobs import OnProgress, answered
+from postern_client.flow import Core, Flow, json_of
+from postern_client.jobs import JobInfo, OnProgress, Output, answered
 
 PATH = "/v1/align"
+# The file of a job that has the sentences too.
+OUTPUT = "result.json"
 Bead = tuple[list[int], list[int]]
 
 
@@ -25,11 +28,11 @@ class AlignOptions:
     - `max_align`: most sentences on both sides of a group together, from 2.
     - `top_k`: neighbours that the first pass looks at for each sentence.
     - `win`: half the width of the second pass's band, sentences.
-    - `skip`: score of a sentence that belongs to none, at most 0.
+    - `skip`: score of a sentence that belongs to none, -1 to 1; lower joins more.
     - `margin`: compare with the neighbours' similarity as well.
     - `len_penalty`: prefer groups of like length.
     - `is_split`: the texts have a sentence on each line already.
-    - `src_lang`, `tgt_lang`: ISO 639-1 codes; found by the gate when they are not given.
+    - `src_lang`, `tgt_lang`: codes such as `de` or `pt-BR`; found by the gate when not given.
     - `encoder`: which model compares sentences; the gate's default when it is not given.
     """
 
@@ -49,7 +52,8 @@ class AlignOptions:
 class Alignment:
     """An alignment. `result` has a pair (source indices, target indices) for each group.
 
-    `scores` has a number for each group; `warnings` are for people; `job` is the job's id.
+    `scores` has a number for each group; `warnings` are the gate's, as JSON or text, and say what
+    may make the result worse; `job` is the job's id.
     """
 
     result: list[Bead]
@@ -58,7 +62,7 @@ class Alignment:
     src_lang: Optional[str] = None
     tgt_lang: Optional[str] = None
     scores: list[float] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Any] = field(default_factory=list)
     job: Optional[str] = None
 
     @classmethod
@@ -74,7 +78,7 @@ class Alignment:
                 src_lang=value.get("src_lang"),
                 tgt_lang=value.get("tgt_lang"),
                 scores=[float(score) for score in value.get("scores") or ()],
-                warnings=[str(warning) for warning in value.get("warnings") or ()],
+                warnings=list(value.get("warnings") or ()),
                 job=job or value.get("job"),
             )._checked()
         except (KeyError, TypeError, ValueError) as error:
@@ -106,7 +110,19 @@ def request(src: str, tgt: str, options: AlignOptions) -> Body:
 def aligned(core: Core, body: Body, on_progress: Optional[OnProgress]) -> Flow[Alignment]:
     """Align and wait for the result."""
     value, job = yield from answered(core, PATH, body, on_progress)
-    return Alignment.of_json(value, job.id if job is not None else None)
+    if job is None:
+        return Alignment.of_json(value)
+    if not isinstance(value, Mapping) or "src_sents" not in value:
+        # A job shows what was found without the texts; its file has everything.
+        value = json_of(OUTPUT, (yield from download.read(core, _file(job))))
+    return Alignment.of_json(value, job.id)
+
+
+def _file(job: JobInfo) -> Output:
+    for output in job.outputs:
+        if output.name == OUTPUT:
+            return output
+    raise BadAnswerError(f"{job.id} has no sentences and no {OUTPUT}")
 
 
 def _indices(value: Sequence[Any]) -> list[int]:

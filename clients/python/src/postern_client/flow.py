@@ -75,10 +75,7 @@ class Reply:
 
     def json(self) -> Any:
         """Read the body; raises `BadAnswerError` when it is no JSON."""
-        try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError) as error:
-            raise BadAnswerError(f"the answer is no JSON ({error}); is it a gate?") from None
+        return json_of("the answer", self.content)
 
     def object(self) -> dict[str, Any]:
         """Read the body as a JSON object; raises `BadAnswerError`."""
@@ -90,6 +87,14 @@ class Reply:
     def retry_after_s(self) -> Optional[float]:
         """Give `Retry-After` in seconds."""
         return retry_after_s(self.headers.get("retry-after"), datetime.now(timezone.utc))
+
+
+def json_of(name: str, content: bytes) -> Any:
+    """Read JSON; raises `BadAnswerError`, with the name, for what is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswerError(f"{name} is no JSON ({error}); is it a gate?") from None
 
 
 class BrokenError(Exception):

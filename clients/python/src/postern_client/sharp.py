@@ -7,7 +7,6 @@ shown, that is, after its EXIF rotation.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal, Optional, TypedDict, Union
@@ -15,7 +14,7 @@ from typing import Any, Literal, Optional, TypedDict, Union
 from postern_client import download
 from postern_client.body import Body, FileLike
 from postern_client.errors import BadAnswerError
-from postern_client.flow import Core, Flow
+from postern_client.flow import Core, Flow, json_of
 from postern_client.jobs import JobInfo, OnProgress, Output, answered, body_of
 
 PATH = "/v1/sharp/predict"
@@ -75,11 +74,7 @@ def predicted(
 ) -> Flow[dict[str, Any]]:
     """Predict, and give every parameter of every Gaussian."""
     _, output = yield from _predicted(core, image, "json", params, on_progress)
-    content = yield from download.read(core, output)
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise BadAnswerError(f"{output.url} is no JSON ({error})") from None
+    value = json_of(output.url, (yield from download.read(core, output)))
     if not isinstance(value, dict):
         raise BadAnswerError(f"{output.url} is no JSON object")
     return value
