@@ -79,7 +79,7 @@ def needs_route(client: Client, path: str) -> None:
 def is_ready(client: Client, service: str) -> bool:
     """Tell whether the model of a service is there with its weights."""
     states = {model["name"]: model["state"] for model in client.models()["data"]}
-    return states.get(service, "missing") != "missing"
+    return bool(states.get(service, "missing") != "missing")
 
 
 def assert_needs_operator(error: ServerError) -> None:
