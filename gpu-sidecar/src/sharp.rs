@@ -1,8 +1,8 @@
 //! SHARP: one picture to two layers of metric 3D Gaussians (SPEC `sharp`; Mescheder et al. 2025).
 //!
 //! Owns the network, what comes before it (orientation, focal length, resizing) and the meaning of
-//! its output. Knows tensors and pictures; neither requests nor files of results. Parameters have the
-//! names of the published checkpoint. Start at [`Predictor`].
+//! its output. Knows tensors and pictures; neither requests nor files of results. Parameters have
+//! the names of the published checkpoint. Start at [`Predictor`].
 
 pub mod config;
 pub mod focal;

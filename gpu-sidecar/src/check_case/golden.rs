@@ -1,7 +1,7 @@
 //! One golden of a network: a folder with `case.json`, its tensors and the module's weights.
 //!
-//! Owns the format that the models' SPECs share (SPEC `sharp`, 20) and the comparison by it. Knows no
-//! model. Always: a tensor that the case holds and nobody computed is a failed stage.
+//! Owns the format that the models' SPECs share (SPEC `sharp`, 20) and the comparison by it. Knows
+//! no model. Always: a tensor that the case holds and nobody computed is a failed stage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

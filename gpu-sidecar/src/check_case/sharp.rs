@@ -1,7 +1,7 @@
 //! Goldens of SHARP: every module on its own, and the whole network at three sizes.
 //!
-//! Owns which kind of case runs which part of `crate::sharp` and `crate::splat`. The parts are those
-//! that the pipeline runs.
+//! Owns which kind of case runs which part of `crate::sharp` and `crate::splat`. The parts are
+//! those that the pipeline runs.
 
 mod cameras;
 mod files;

@@ -1,7 +1,7 @@
 //! A photo with what its camera wrote about it.
 //!
-//! Owns the reading of the EXIF block. Always: a broken block counts as none; a photo is not refused
-//! for it.
+//! Owns the reading of the EXIF block. Always: a broken block counts as none; a photo is not
+//! refused for it.
 
 use std::fs::File;
 use std::io::{BufReader, Read as _};

@@ -1,7 +1,7 @@
 //! Parameters made from a seed: for timing a network whose weights are not here.
 //!
-//! Owns the numbers, which depend on the seed, the name and the index alone, so that another program
-//! can make the same ones. They keep a signal's size through any depth, roughly.
+//! Owns the numbers, which depend on the seed, the name and the index alone, so that another
+//! program can make the same ones. They keep a signal's size through any depth, roughly.
 
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;

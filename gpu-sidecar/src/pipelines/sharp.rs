@@ -1,8 +1,8 @@
 //! `sharp@1`: one picture to metric 3D Gaussians.
 //!
-//! Owns the order of the work from a file to files. The network is in `sharp.rs`, Gaussians and their
-//! formats are in `splat.rs`, weights come and go by `weights.rs`; `docs/sharp.md` is what customers
-//! read.
+//! Owns the order of the work from a file to files. The network is in `sharp.rs`, Gaussians and
+//! their formats are in `splat.rs`, weights come and go by `weights.rs`; `docs/sharp.md` is what
+//! customers read.
 
 mod files;
 mod model;

@@ -62,8 +62,8 @@ impl Alignment {
         Ok(Self { conv_in, norm_in, downs, ups, norm_skip, conv_skip, norm_last, conv_out })
     }
 
-    /// The factors `[batch, 1, h, w]` that bring `predicted [batch, 2, h, w]` close to `given [batch,
-    /// 1, h, w]`, both metric.
+    /// The factors `[batch, 1, h, w]` that bring `predicted [batch, 2, h, w]` close to `given
+    /// [batch, 1, h, w]`, both metric.
     ///
     /// # Errors
     /// Sizes that differ, or that the halvings do not divide.

@@ -1,7 +1,7 @@
 //! The network's changes applied to the base: Gaussians in normalised coordinates (SPEC 9).
 //!
-//! Owns the formulas. Runs on the CPU, one Gaussian after another: what follows (eigenvalues in f64)
-//! does too, and there is less of it than one layer of the network takes.
+//! Owns the formulas. Runs on the CPU, one Gaussian after another: what follows (eigenvalues in
+//! f64) does too, and there is less of it than one layer of the network takes.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -41,8 +41,9 @@ struct One {
     opacity: f32,
 }
 
-/// The Gaussians of each picture for `deltas [batch, 14, 2, h, w]`: by layer, then row, then column.
-/// `x / z` and `y / z` go from -1 to 1, z is metric, colours are linear, quaternions of any length.
+/// The Gaussians of each picture for `deltas [batch, 14, 2, h, w]`: by layer, then row, then
+/// column. `x / z` and `y / z` go from -1 to 1, z is metric, colours are linear, quaternions of any
+/// length.
 ///
 /// # Errors
 /// Sizes that differ.

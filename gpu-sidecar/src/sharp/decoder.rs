@@ -17,8 +17,8 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes the parameters of one decoder. The coarsest level has no feature to add to, so the unit
-    /// for it, which the checkpoint holds, is not asked for.
+    /// Takes the parameters of one decoder. The coarsest level has no feature to add to, so the
+    /// unit for it, which the checkpoint holds, is not asked for.
     ///
     /// # Errors
     /// One is missing or of another shape.

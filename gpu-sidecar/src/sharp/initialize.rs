@@ -34,8 +34,8 @@ pub struct Base {
     pub global_scale: Vec<f32>,
 }
 
-/// Depth in metres, `factor / disparity`, for `disparity [batch, 2, side, side]`; `factors` are focal
-/// length over width, per picture.
+/// Depth in metres, `factor / disparity`, for `disparity [batch, 2, side, side]`; `factors` are
+/// focal length over width, per picture.
 ///
 /// # Errors
 /// Not one factor per picture.
@@ -70,8 +70,8 @@ pub fn initialize(image: &Tensor, depth: &Tensor, probe: &mut dyn Probe) -> Resu
     Ok(base)
 }
 
-/// Horizontal or vertical place of the Gaussian `index` of `count`, from -1 to 1: the corner that its
-/// four pixels share.
+/// Horizontal or vertical place of the Gaussian `index` of `count`, from -1 to 1: the corner that
+/// its four pixels share.
 #[must_use]
 pub fn place(index: usize, count: usize) -> f32 {
     let side = (2 * count) as f32;

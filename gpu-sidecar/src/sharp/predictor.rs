@@ -47,7 +47,8 @@ pub struct Prediction {
 }
 
 impl Predictor {
-    /// Takes all parameters; the checkpoint's tensors for which [`is_unused`] holds are not asked for.
+    /// Takes all parameters; the checkpoint's tensors for which [`is_unused`] holds are not asked
+    /// for.
     ///
     /// # Errors
     /// One is missing or of another shape.
@@ -74,8 +75,8 @@ impl Predictor {
         &self.device
     }
 
-    /// Predicts from `image [batch, 3, side, side]` in 0 to 1 and, per picture, `factors`: the focal
-    /// length over the width of the photo.
+    /// Predicts from `image [batch, 3, side, side]` in 0 to 1 and, per picture, `factors`: the
+    /// focal length over the width of the photo.
     ///
     /// # Errors
     /// Another size; the probe ended it; a depth that is not a number.

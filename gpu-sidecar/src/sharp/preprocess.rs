@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use crate::media::Frame;
 
-/// `frame` as `[1, 3, side, side]` from 0 to 1: bilinear with aligned corners, without a low-pass and
-/// without keeping the aspect ratio, as the network was trained.
+/// `frame` as `[1, 3, side, side]` from 0 to 1: bilinear with aligned corners, without a low-pass
+/// and without keeping the aspect ratio, as the network was trained.
 ///
 /// # Errors
 /// The device has no room.

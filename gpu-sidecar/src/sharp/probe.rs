@@ -89,7 +89,8 @@ impl Stage {
 
 /// Is told of stages and, where it wants to, of tensors.
 pub trait Probe {
-    /// `stage` begins, or goes on: `done` of it, from 0 to 1, is done. An error ends the prediction.
+    /// `stage` begins, or goes on: `done` of it, from 0 to 1, is done. An error ends the
+    /// prediction.
     ///
     /// # Errors
     /// Whoever watches wants it to end.

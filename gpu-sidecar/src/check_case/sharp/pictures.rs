@@ -1,7 +1,7 @@
 //! From files to the network's input: decoding, orientation, focal length, resizing.
 //!
-//! Where upstream's decoding is a slip (palette indices taken for gray, 16 bits divided by 255), ours
-//! departs on purpose; those pictures are compared as far as both agree.
+//! Where upstream's decoding is a slip (palette indices taken for gray, 16 bits divided by 255),
+//! ours departs on purpose; those pictures are compared as far as both agree.
 
 use candle_core::Device;
 use serde::Deserialize;
@@ -109,8 +109,8 @@ fn check_file(golden: &Golden, file: &PhotoFile) -> Result<Vec<Stage>, CheckErro
         stages.push(Stage::compare(&name, got, want, tolerance));
         return Ok(stages);
     }
-    // Ours of what upstream gives: 16 bits as 8, black and white as 0 and 255, mirrored pictures set
-    // right. Of a palette upstream keeps the indices, which say nothing of the colours.
+    // Ours of what upstream gives: 16 bits as 8, black and white as 0 and 255, mirrored pictures
+    // set right. Of a palette upstream keeps the indices, which say nothing of the colours.
     let departs = format!("{name} (departs)");
     let want: Option<Vec<f64>> = match file.file.rsplit('/').next().unwrap_or_default() {
         "grey16.png" => Some(want.iter().map(|v| (v / 257.0).round()).collect()),

@@ -16,8 +16,8 @@ const PRINCIPAL_BEYOND: f64 = 1.0;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Params {
-    /// Focal length in pixels of the upright picture. Without it the camera's EXIF block decides, and
-    /// without that a lens of 30 mm (full frame) is assumed.
+    /// Focal length in pixels of the upright picture. Without it the camera's EXIF block decides,
+    /// and without that a lens of 30 mm (full frame) is assumed.
     #[schemars(range(min = 1e-3, max = 1e6))]
     pub(super) focal_px: Option<f64>,
     /// Where the optical axis meets the picture, in pixels from its left edge; half its width by
