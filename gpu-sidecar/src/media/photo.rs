@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-use exif::{Exif, In, Tag, Value};
+use exif::{Context, Exif, In, Tag, Value};
 
 use super::Frame;
 use super::picture::decode;
@@ -53,8 +53,11 @@ fn tiff_block(path: &Path) -> Option<Exif> {
     exif::Reader::new().read_raw(bytes).ok()
 }
 
+/// A number of the main directory, where some programs put what belongs into the camera's, or else of
+/// the camera's.
 fn number(block: &Exif, tag: Tag) -> Option<f64> {
-    let field = block.get_field(tag, In::PRIMARY)?;
+    let main = Tag(Context::Tiff, tag.number());
+    let field = [main, tag].into_iter().find_map(|tag| block.get_field(tag, In::PRIMARY))?;
     let number = match &field.value {
         Value::Rational(values) => values.first()?.to_f64(),
         value => f64::from(value.get_uint(0)?),
