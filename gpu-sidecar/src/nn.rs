@@ -16,6 +16,8 @@ mod math;
 mod norms;
 mod parameters;
 mod plain;
+#[cfg(test)]
+mod tests;
 
 use candle_core::{D, Result, Tensor};
 

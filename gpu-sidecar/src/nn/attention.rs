@@ -133,7 +133,13 @@ impl<'a> Head<'a> {
         });
     }
 
-    fn pack(&self, from_keys: Rows<'_>, from_values: Rows<'_>, keys: &mut [f32], values: &mut [f32]) {
+    fn pack(
+        &self,
+        from_keys: Rows<'_>,
+        from_values: Rows<'_>,
+        keys: &mut [f32],
+        values: &mut [f32],
+    ) {
         let block = self.panels() * self.panel();
         for (index, keys) in keys.chunks_exact_mut(block).enumerate() {
             let end = self.tokens.min((index + 1) * self.step);

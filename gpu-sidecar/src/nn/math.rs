@@ -78,3 +78,54 @@ pub(super) fn gelu<const FMA: bool>(x: f32) -> f32 {
 pub(super) fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error function to 1e-15, by a series without differences (Abramowitz and Stegun 7.1.6).
+    fn erf_exact(x: f64) -> f64 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..200 {
+            term *= 2.0 * x * x / f64::from(2 * n + 1);
+            sum += term;
+        }
+        sum * (-x * x).exp() * std::f64::consts::FRAC_2_SQRT_PI
+    }
+
+    #[test]
+    fn erf_is_right_to_1e_7_everywhere() {
+        for step in -50_000..=50_000 {
+            let x = step as f32 * 1e-4;
+            let exact = erf_exact(f64::from(x));
+            assert!((f64::from(erf::<true>(x)) - exact).abs() <= 1e-7, "{x}: {exact}");
+            assert!((f64::from(erf::<false>(x)) - exact).abs() <= 2e-7, "{x}: {exact}");
+        }
+        assert_eq!(erf::<true>(f32::INFINITY), 1.0);
+        assert_eq!(erf::<true>(f32::NEG_INFINITY), -1.0);
+        assert!(erf::<true>(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn exp_is_right_to_2e_7_of_itself_until_it_stays_tiny() {
+        for step in -87_000..=88_000 {
+            let x = step as f32 * 1e-3;
+            let exact = f64::from(x).exp();
+            let apart = (f64::from(exp::<true>(x)) - exact).abs();
+            assert!(apart <= 2e-7 * exact, "{x}: {exact}");
+            let apart = (f64::from(exp::<false>(x)) - exact).abs();
+            assert!(apart <= 4e-7 * exact, "{x}: {exact}");
+        }
+        for x in [-88.0, -1e9, f32::NEG_INFINITY] {
+            assert!(exp::<true>(x) < 1.3e-38, "{x}");
+        }
+        assert!(exp::<true>(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn relu_and_gelu_do_not_hide_what_is_not_a_number() {
+        assert!(relu(f32::NAN).is_nan() && gelu::<true>(f32::NAN).is_nan());
+        assert_eq!([relu(-1.0), relu(0.0), relu(2.5)], [0.0, 0.0, 2.5]);
+        assert_eq!(gelu::<true>(10.0), 10.0);
+    }
+}
