@@ -44,7 +44,8 @@ pub fn sigmoid(logit: f32) -> f32 {
 
 /// 0 to 1 in 256 steps, rounded; what is past the ends or NaN becomes an end.
 pub(super) fn byte(component: f32) -> u8 {
-    (component * 255.0).round() as u8
+    // Not `round`, which older processors leave to a function.
+    (component * 255.0 + 0.5) as u8
 }
 
 #[cfg(test)]

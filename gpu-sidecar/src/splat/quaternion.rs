@@ -7,17 +7,19 @@
 pub(crate) const IDENTITY: [f32; 4] = [1.0, 0.0, 0.0, 0.0];
 
 /// The same turn at length 1; the identity for length 0. A part that is not finite gives NaN.
+#[inline(always)]
 pub(crate) fn normalized(quaternion: [f32; 4]) -> [f32; 4] {
+    let [w, x, y, z] = quaternion.map(f64::from);
     // In f64, as the square of a small f32 is 0.
-    let length = quaternion.iter().map(|&part| f64::from(part).powi(2)).sum::<f64>().sqrt();
-    if length == 0.0 {
-        return IDENTITY;
-    }
-    let scale = 1.0 / length;
-    quaternion.map(|part| (f64::from(part) * scale) as f32)
+    let length = (w * w + x * x + y * y + z * z).sqrt();
+    let is_zero = length == 0.0;
+    let scale = 1.0 / if is_zero { 1.0 } else { length };
+    let w = if is_zero { 1.0 } else { w * scale };
+    [w as f32, (x * scale) as f32, (y * scale) as f32, (z * scale) as f32]
 }
 
 /// The turn of a quaternion of length 1 as rows of a matrix.
+#[inline(always)]
 pub(crate) fn matrix([w, x, y, z]: [f32; 4]) -> [[f32; 3]; 3] {
     [
         [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
@@ -29,21 +31,30 @@ pub(crate) fn matrix([w, x, y, z]: [f32; 4]) -> [[f32; 3]; 3] {
 /// The quaternion of an orthonormal matrix of determinant 1, given by its columns.
 ///
 /// Divides by the largest of the four parts, which is never below 1/2.
+#[inline(always)]
 pub(crate) fn of_columns(columns: &[[f64; 3]; 3]) -> [f32; 4] {
     let [[xx, yx, zx], [xy, yy, zy], [xz, yz, zz]] = *columns;
-    let trace = xx + yy + zz;
-    let largest = [trace, xx, yy, zz].into_iter().fold(f64::MIN, f64::max);
-    let parts = if largest == trace {
-        [1.0 + trace, zy - yz, xz - zx, yx - xy]
-    } else if largest == xx {
-        [zy - yz, 1.0 + xx - yy - zz, xy + yx, xz + zx]
-    } else if largest == yy {
-        [xz - zx, xy + yx, 1.0 + yy - xx - zz, yz + zy]
-    } else {
-        [yx - xy, xz + zx, yz + zy, 1.0 + zz - xx - yy]
-    };
-    let length = parts.iter().map(|part| part * part).sum::<f64>().sqrt();
-    parts.map(|part| (part / length) as f32)
+    // Four times the square of each part, and of each two their product.
+    let squares = [1.0 + xx + yy + zz, 1.0 + xx - yy - zz, 1.0 + yy - xx - zz, 1.0 + zz - xx - yy];
+    let (wx, wy, wz) = (zy - yz, xz - zx, yx - xy);
+    let (xy, xz, yz) = (xy + yx, xz + zx, yz + zy);
+    let rows = [
+        [squares[0], wx, wy, wz],
+        [wx, squares[1], xy, xz],
+        [wy, xy, squares[2], yz],
+        [wz, xz, yz, squares[3]],
+    ];
+    let (mut largest, mut parts) = (squares[0], rows[0]);
+    for (square, row) in squares.into_iter().zip(rows) {
+        // Chosen, not branched on: no processor could guess these.
+        let is_more = square > largest;
+        largest = if is_more { square } else { largest };
+        for (part, other) in parts.iter_mut().zip(row) {
+            *part = if is_more { other } else { *part };
+        }
+    }
+    let scale = 1.0 / parts.iter().map(|part| part * part).sum::<f64>().sqrt();
+    parts.map(|part| (part * scale) as f32)
 }
 
 /// The three smaller parts, in their order, and the index of the one left out: the largest, which

@@ -25,18 +25,14 @@ const PER_BLOCK: usize = 1 << 14;
 /// # Errors
 /// Those of `out`.
 pub fn write<W: Write + Send>(out: &mut W, cloud: &Gaussians) -> io::Result<()> {
+    // Rows first and in the cloud's order: fetching one row from anywhere costs the memory a fifth of
+    // what fetching five attributes does.
+    let indices = (0..cloud.len()).into_par_iter().with_min_len(1 << 12);
+    let rows: Vec<[u8; STRIDE]> = indices.map(|index| row(cloud, index)).collect();
     let order = by_visibility(cloud);
     blocks::write(out, cloud.len(), PER_BLOCK, |range, block| {
         block.reserve(range.len() * STRIDE);
-        for &index in &order[range] {
-            let index = index as usize;
-            let numbers = [cloud.means[index], cloud.scales[index]];
-            block.extend(numbers.as_flattened().iter().flat_map(|number| number.to_le_bytes()));
-            block.extend(cloud.colors[index].map(|light| byte(linear_to_srgb(light))));
-            block.push(byte(cloud.opacities[index]));
-            let rotation = quaternion::normalized(cloud.rotations[index]);
-            block.extend(rotation.map(|part| (part * 128.0 + 128.0).round() as u8));
-        }
+        order[range].iter().for_each(|&index| block.extend_from_slice(&rows[index as usize]));
     })
 }
 
@@ -73,6 +69,18 @@ pub fn read(bytes: &[u8]) -> Result<Gaussians, ReadError> {
             .map(|row| quaternion::normalized([row[28], row[29], row[30], row[31]].map(part)))
             .collect(),
     })
+}
+
+fn row(cloud: &Gaussians, index: usize) -> [u8; STRIDE] {
+    let [x, y, z] = cloud.means[index].map(f32::to_le_bytes);
+    let [a, b, c] = cloud.scales[index].map(f32::to_le_bytes);
+    let [red, green, blue] = cloud.colors[index].map(|light| byte(linear_to_srgb(light)));
+    let color = [red, green, blue, byte(cloud.opacities[index])];
+    let rotation = quaternion::normalized(cloud.rotations[index]);
+    let rotation = rotation.map(|part| (part * 128.0 + 128.5) as u8);
+    let mut row = [0; STRIDE];
+    row.as_chunks_mut::<4>().0.copy_from_slice(&[x, y, z, a, b, c, color, rotation]);
+    row
 }
 
 /// Indices by falling visibility; ties and what is not a number keep their order.

@@ -82,7 +82,10 @@ pub fn write<W: Write + Send>(out: &mut W, cloud: &Gaussians, version: Version) 
     let (scales, rotations) = rest.split_at_mut(count * 3);
     let step = f32::from(1u16 << bits);
     each(positions, &cloud.means, |[x, y, z]| {
-        let fixed = [x, -y, -z].map(|at| (at * step).round().clamp(-FIXED_MAX, FIXED_MAX) as i32);
+        let fixed = [x, -y, -z].map(|at| {
+            let at = (at * step).clamp(-FIXED_MAX, FIXED_MAX);
+            (at + 0.5f32.copysign(at)) as i32
+        });
         let [x, y, z] = fixed.map(i32::to_le_bytes);
         [x[0], x[1], x[2], y[0], y[1], y[2], z[0], z[1], z[2]]
     });
@@ -127,7 +130,7 @@ fn fraction_bits(means: &[[f32; 3]]) -> u8 {
 
 /// Sixteenths of a natural logarithm, from -10.
 fn scale_byte(scale: f32) -> u8 {
-    ((scale.ln() + 10.0) * 16.0).round() as u8
+    ((scale.ln() + 10.0) * 16.0 + 0.5) as u8
 }
 
 /// x, y, z, w of length 1 with OpenGL's axes.
@@ -139,7 +142,7 @@ fn unit(rotation: [f32; 4]) -> [f32; 4] {
 /// x, y and z of the form with a positive w.
 fn first_three([x, y, z, w]: [f32; 4]) -> [u8; 3] {
     let sign = if w < 0.0 { -127.5 } else { 127.5 };
-    [x, y, z].map(|part| (part * sign + 127.5).round() as u8)
+    [x, y, z].map(|part| (part * sign + 128.0) as u8)
 }
 
 /// From the top: the place of the largest of x, y, z, w in 2 bits, then sign and size of the
@@ -147,7 +150,7 @@ fn first_three([x, y, z, w]: [f32; 4]) -> [u8; 3] {
 fn smallest_three(rotation: [f32; 4]) -> u32 {
     let (largest, kept) = quaternion::smallest_three(rotation);
     kept.iter().fold(largest as u32, |packed, part| {
-        let size = (part.abs() * std::f32::consts::SQRT_2 * PART_STEPS).round().min(PART_STEPS);
+        let size = (part.abs() * std::f32::consts::SQRT_2 * PART_STEPS + 0.5).min(PART_STEPS);
         packed << 10 | u32::from(*part < 0.0) << 9 | size as u32
     })
 }

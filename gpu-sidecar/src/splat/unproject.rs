@@ -11,11 +11,14 @@
 use rayon::prelude::*;
 
 use super::Gaussians;
-use super::eigen::{Symmetric, eigen};
+use super::eigen::{Eigen, Symmetric, split};
 use super::quaternion;
+use crate::vision::simd::{Isa, per_isa};
 
 /// Gaussians per piece of work: some 0.3 ms.
 const PIECE: usize = 1 << 10;
+/// Gaussians whose covariances are split side by side: a vector of AVX-512 twice.
+const LANES: usize = 16;
 
 /// A pinhole camera and the size of its picture. All in pixels of that picture, finite and > 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,7 +55,7 @@ impl Projection {
 ///
 /// A Gaussian whose covariance is not finite gets scales of NaN, which `stats` counts.
 pub fn unproject(cloud: &mut Gaussians, projection: &Projection) {
-    let matrix = projection.matrix();
+    let (matrix, isa) = (projection.matrix(), Isa::best());
     let means = cloud.means.par_chunks_mut(PIECE);
     let scales = cloud.scales.par_chunks_mut(PIECE);
     let rotations = cloud.rotations.par_chunks_mut(PIECE);
@@ -60,55 +63,118 @@ pub fn unproject(cloud: &mut Gaussians, projection: &Projection) {
         for mean in means {
             *mean = moved(&matrix, *mean);
         }
-        for (scales, rotation) in scales.iter_mut().zip(rotations) {
-            let moved = congruent(&matrix, &covariance(*rotation, *scales));
-            (*scales, *rotation) = decomposed(&moved);
-        }
+        reshape(isa, &matrix, scales, rotations);
     });
 }
 
 /// `R diag(s²) Rᵀ` in f32; `rotation` of any length, `scales` standard deviations.
 #[must_use]
+#[inline(always)]
 pub fn covariance(rotation: [f32; 4], scales: [f32; 3]) -> [[f32; 3]; 3] {
     let turn = quaternion::matrix(quaternion::normalized(rotation));
     let variances = scales.map(|scale| scale * scale);
-    symmetric(|i, j| (0..3).map(|k| turn[i][k] * variances[k] * turn[j][k]).sum())
+    symmetric(|i, j| {
+        let part = |k: usize| turn[i][k] * variances[k] * turn[j][k];
+        part(0) + part(1) + part(2)
+    })
 }
 
 /// `matrix · covariance · matrixᵀ` in f32, both by rows.
 #[must_use]
+#[inline(always)]
 pub fn congruent(matrix: &[[f32; 3]; 3], covariance: &[[f32; 3]; 3]) -> [[f32; 3]; 3] {
     let half = [0, 1, 2].map(|i: usize| {
-        [0, 1, 2].map(|j: usize| (0..3).map(|k| matrix[i][k] * covariance[k][j]).sum::<f32>())
+        [0, 1, 2].map(|j: usize| dot(matrix[i], [0, 1, 2].map(|k: usize| covariance[k][j])))
     });
-    symmetric(|i, j| (0..3).map(|k| half[i][k] * matrix[j][k]).sum())
+    symmetric(|i, j| dot(half[i], matrix[j]))
 }
 
 /// Standard deviations by falling size, and the turn of their axes, of length 1.
 #[must_use]
 pub fn decomposed(covariance: &[[f32; 3]; 3]) -> ([f32; 3], [f32; 4]) {
-    let at = |i: usize, j: usize| f64::from(covariance[i][j]);
-    let matrix = Symmetric {
-        diagonal: [at(0, 0), at(1, 1), at(2, 2)],
-        beside: [at(0, 1), at(0, 2), at(1, 2)],
-    };
-    let is_finite = matrix.diagonal.iter().chain(&matrix.beside).all(|part| part.is_finite());
-    if !is_finite {
-        return ([f32::NAN; 3], quaternion::IDENTITY);
-    }
-    let split = eigen(matrix);
-    // Rounding makes a variance of 0 a small one of either sign; its size is what is known of it.
-    let scales = split.values.map(|value| value.abs().sqrt() as f32);
-    (scales, quaternion::of_columns(&split.vectors))
+    let mut lanes = Symmetric { diagonal: [[0.0]; 3], beside: [[0.0]; 3] };
+    put(&mut lanes, 0, covariance);
+    ellipsoid(split(lanes).lane(0))
 }
 
+per_isa! {
+    /// Scales and rotations of what `matrix` makes of each Gaussian.
+    fn reshape = reshape_body(
+        matrix: &[[f32; 3]; 3], scales: &mut [[f32; 3]], rotations: &mut [[f32; 4]],
+    )
+}
+
+#[inline(always)]
+fn reshape_body<const FMA: bool>(
+    matrix: &[[f32; 3]; 3],
+    scales: &mut [[f32; 3]],
+    rotations: &mut [[f32; 4]],
+) {
+    for (scales, rotations) in scales.chunks_mut(LANES).zip(rotations.chunks_mut(LANES)) {
+        // Side by side in memory first, so that each step is a vector's.
+        let (mut sizes, mut turns) = ([[0.0; LANES]; 3], [[0.0; LANES]; 4]);
+        for (lane, (scales, rotation)) in scales.iter().zip(&*rotations).enumerate() {
+            (0..3).for_each(|k| sizes[k][lane] = scales[k]);
+            (0..4).for_each(|k| turns[k][lane] = rotation[k]);
+        }
+        let mut lanes = Symmetric { diagonal: [[0.0; LANES]; 3], beside: [[0.0; LANES]; 3] };
+        for lane in 0..LANES {
+            let rotation = [turns[0][lane], turns[1][lane], turns[2][lane], turns[3][lane]];
+            let scales = [sizes[0][lane], sizes[1][lane], sizes[2][lane]];
+            put(&mut lanes, lane, &congruent(matrix, &covariance(rotation, scales)));
+        }
+        let split = split(lanes);
+        for lane in 0..LANES {
+            let ([a, b, c], [w, x, y, z]) = ellipsoid(split.lane(lane));
+            (sizes[0][lane], sizes[1][lane], sizes[2][lane]) = (a, b, c);
+            (turns[0][lane], turns[1][lane]) = (w, x);
+            (turns[2][lane], turns[3][lane]) = (y, z);
+        }
+        for (lane, (scales, rotation)) in scales.iter_mut().zip(rotations).enumerate() {
+            (0..3).for_each(|k| scales[k] = sizes[k][lane]);
+            (0..4).for_each(|k| rotation[k] = turns[k][lane]);
+        }
+    }
+}
+
+#[inline(always)]
+fn put<const N: usize>(lanes: &mut Symmetric<N>, lane: usize, covariance: &[[f32; 3]; 3]) {
+    let [[xx, xy, xz], [_, yy, yz], [_, _, zz]] = covariance.map(|row| row.map(f64::from));
+    for (slot, part) in lanes.diagonal.iter_mut().zip([xx, yy, zz]) {
+        slot[lane] = part;
+    }
+    for (slot, part) in lanes.beside.iter_mut().zip([xy, xz, yz]) {
+        slot[lane] = part;
+    }
+}
+
+#[inline(always)]
+fn ellipsoid(split: Eigen) -> ([f32; 3], [f32; 4]) {
+    // Rounding makes a variance of 0 a small one of either sign; its size is what is known of it.
+    let scales = split.values.map(|value| value.abs().sqrt() as f32);
+    let rotation = quaternion::of_columns(&split.vectors);
+    let is_finite = (scales[0] + rotation[0]).is_finite();
+    let choose = |yes: f32, no: f32| if is_finite { yes } else { no };
+    let [w, x, y, z] = rotation;
+    (
+        scales.map(|scale| choose(scale, f32::NAN)),
+        [choose(w, 1.0), choose(x, 0.0), choose(y, 0.0), choose(z, 0.0)],
+    )
+}
+
+#[inline(always)]
 fn symmetric(at: impl Fn(usize, usize) -> f32) -> [[f32; 3]; 3] {
     let (xy, xz, yz) = (at(0, 1), at(0, 2), at(1, 2));
     [[at(0, 0), xy, xz], [xy, at(1, 1), yz], [xz, yz, at(2, 2)]]
 }
 
 fn moved(matrix: &[[f32; 3]; 3], mean: [f32; 3]) -> [f32; 3] {
-    [0, 1, 2].map(|i: usize| (0..3).map(|k| matrix[i][k] * mean[k]).sum())
+    matrix.map(|row| dot(row, mean))
+}
+
+#[inline(always)]
+fn dot([a, b, c]: [f32; 3], [x, y, z]: [f32; 3]) -> f32 {
+    a * x + b * y + c * z
 }
 
 #[cfg(test)]
