@@ -2,7 +2,8 @@
 //!
 //! Owns the classic splatting of 3D Gaussians (Kerbl et al. 2023, after Zwicker et al. 2001, "EWA
 //! volume splatting"): each covariance is projected to first order at its centre (`project.rs`),
-//! splats are listed tile by tile from near to far (`bins.rs`), and every tile blends its list
+//! splats are sorted from near to far (`order.rs`) and
+//! listed tile by tile (`bins.rs`), and every tile blends its list
 //! front to back (`blend.rs`). `plain.rs` is the definition. Knows no file and no video.
 //! Always: the picture does not depend on the number of threads. Start at [`Rasteriser::render`].
 //!
@@ -11,6 +12,7 @@
 
 mod bins;
 mod blend;
+mod order;
 #[cfg(test)]
 mod plain;
 mod project;
@@ -27,9 +29,10 @@ use crate::media::Frame;
 use crate::pipeline::{Cancel, RunError};
 use crate::vision::plane::Plane;
 use crate::vision::simd::Isa;
-use bins::Bins;
+use bins::{Bins, PAIRS_MAX};
 use blend::{TilePixels, blend_tile};
-use project::{Lens, Splat};
+use order::Order;
+use project::{Lens, Projected};
 
 /// Rows and columns of a tile: a row of a tile is one vector of 64 bytes.
 const TILE: usize = 16;
@@ -57,7 +60,8 @@ pub struct Settings {
 #[derive(Debug, Default)]
 pub struct Rasteriser {
     settings: Settings,
-    splats: Vec<Splat>,
+    projected: Projected,
+    order: Order,
     bins: Bins,
     tiles: Vec<TilePixels>,
 }
@@ -90,17 +94,18 @@ impl Rasteriser {
     ) -> Result<Rendered<'_>, RunError> {
         check(cloud)?;
         let lens = Lens::new(camera, self.settings.low_pass);
-        lens.project(cloud, &mut self.splats);
+        lens.project(cloud, &mut self.projected, &mut self.order.keys);
         cancel.check()?;
+        let order = self.order.sort();
+        let Projected { splats, reaches } = &self.projected;
         let (width, height) = camera.size();
-        let across = width.div_ceil(TILE);
-        self.bins.count(&self.splats, (across, height.div_ceil(TILE)));
-        self.tiles.resize_with(across * height.div_ceil(TILE), TilePixels::default);
+        let (across, down) = (width.div_ceil(TILE), height.div_ceil(TILE));
+        self.bins.count(order, reaches, (across, down));
+        self.tiles.resize_with(across * down, TilePixels::default);
         let isa = Isa::best();
-        let splats = &self.splats;
         let mut first = 0;
         while first < self.tiles.len() {
-            let batch = self.bins.fill(splats, first);
+            let batch = self.bins.fill(order, first, PAIRS_MAX);
             let tiles = &mut self.tiles[first..][..batch.len()];
             tiles.par_iter_mut().enumerate().try_for_each(|(index, tile)| {
                 let number = first + index;
@@ -153,7 +158,8 @@ impl Rendered<'_> {
     #[must_use]
     pub fn picture(&self) -> Frame {
         let curve = &*CURVE;
-        let byte = |linear: f32| curve[(linear.clamp(0.0, 1.0) * CURVE_LAST + 0.5) as usize];
+        // A cast clips what is below 0.
+        let byte = |linear: f32| curve[usize::from((linear.min(1.0) * CURVE_LAST + 0.5) as u16)];
         self.plane(|tile, y, x| {
             [byte(tile.red[y][x]), byte(tile.green[y][x]), byte(tile.blue[y][x])]
         })
@@ -164,15 +170,21 @@ impl Rendered<'_> {
         pixel: impl Fn(&TilePixels, usize, usize) -> T + Sync + Send,
     ) -> Plane<T> {
         let (width, height) = self.size;
-        let across = width.div_ceil(TILE);
-        Plane::from_rows(width, height, |y, row| {
-            let tiles = &self.tiles[y / TILE * across..];
-            for (tile, pixels) in tiles.iter().zip(row.chunks_mut(TILE)) {
-                for (x, to) in pixels.iter_mut().enumerate() {
-                    *to = pixel(tile, y % TILE, x);
+        let mut data = vec![T::default(); width * height];
+        // Tile by tile, because the rows of one lie together.
+        data.par_chunks_mut(width * TILE)
+            .zip(self.tiles.par_chunks(width.div_ceil(TILE)))
+            .for_each(|(band, tiles)| {
+                for (tile, left) in tiles.iter().zip((0..width).step_by(TILE)) {
+                    for (y, row) in band.chunks_mut(width).enumerate() {
+                        let end = (left + TILE).min(width);
+                        for (x, to) in row[left..end].iter_mut().enumerate() {
+                            *to = pixel(tile, y, x);
+                        }
+                    }
                 }
-            }
-        })
+            });
+        Plane::new(width, height, data).expect("a camera's screen has pixels")
     }
 }
 

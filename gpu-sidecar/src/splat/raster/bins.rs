@@ -1,31 +1,27 @@
 //! Bins: which splats each tile blends, from near to far.
 //!
-//! Owns the order by depth (ties by number in the cloud) and the lists. Always: a batch's lists
-//! hold at most [`PAIRS_MAX`] entries, however much of the screen the splats cover; the lists do
-//! not depend on the number of threads.
+//! Owns the tiles' lists. Always: with [`PAIRS_MAX`] a batch's lists hold no more entries than that, however much
+//! of the screen the splats cover; the lists do not depend on the number of threads.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rayon::prelude::*;
 
-use super::project::{Reach, Splat};
+use super::order::{Key, part, places};
+use super::project::Reach;
 use super::{CLOUD_MAX, TILE};
 
 /// Most entries of a batch of tiles: 128 MiB. A cloud whose splats cover more is drawn in batches.
-const PAIRS_MAX: usize = 1 << 25;
+pub(super) const PAIRS_MAX: usize = 1 << 25;
 const _: () = assert!(CLOUD_MAX <= PAIRS_MAX, "one tile's list fits a batch");
-/// Parts in which the order is counted and listed.
-const PARTS_MAX: usize = 64;
-/// Splats of a part at least.
-const PART_MIN: usize = 1 << 14;
 
 /// The lists of one picture, and memory for the next.
 #[derive(Debug, Default)]
 pub(super) struct Bins {
     /// Tiles across and down.
     grid: (usize, usize),
-    /// Visible splats from near to far: depth's bits above, number below.
-    order: Vec<u64>,
+    /// From near to far.
+    spans: Vec<Span>,
     /// `(parts, tiles)`: how many splats of a part reach a tile.
     counts: Vec<u32>,
     /// All lists of a batch, one behind the other.
@@ -52,36 +48,42 @@ impl Batch<'_> {
     }
 }
 
-/// Tiles of a reach: first and end, across and down.
+/// The tiles of a reach: from `first` (across, down) up to, not including, `end`.
+#[derive(Debug, Clone, Copy)]
 struct Span {
-    across: [usize; 2],
-    down: [usize; 2],
+    first: [u16; 2],
+    end: [u16; 2],
 }
 
 impl Span {
     fn of(reach: &Reach) -> Self {
-        let first = reach.first.map(|pixel| usize::from(pixel) / TILE);
-        let end = reach.end.map(|pixel| usize::from(pixel).div_ceil(TILE));
-        Self { across: [first[0], end[0]], down: [first[1], end[1]] }
+        let tile = TILE as u16;
+        Self { first: reach.first.map(|p| p / tile), end: reach.end.map(|p| p.div_ceil(tile)) }
+    }
+
+    /// Left, right, top, bottom.
+    fn sides(&self) -> [usize; 4] {
+        [self.first[0], self.end[0], self.first[1], self.end[1]].map(usize::from)
     }
 }
 
 impl Bins {
-    /// Sorts the visible splats and counts, for a grid of tiles (across, down).
-    pub(super) fn count(&mut self, splats: &[Splat], grid: (usize, usize)) {
+    /// Counts the splats of `order` for a grid of tiles (across, down); `reaches` are those of the
+    /// whole cloud.
+    pub(super) fn count(&mut self, order: &[Key], reaches: &[Reach], grid: (usize, usize)) {
         self.grid = grid;
-        self.sort(splats);
+        self.spans.clear();
+        self.spans.par_extend(order.par_iter().map(|key| Span::of(&reaches[key.number()])));
         let (across, down) = grid;
         let tiles = across * down;
-        let part = self.part();
+        let part = part(order.len());
         self.counts.clear();
-        self.counts.resize(self.order.len().div_ceil(part) * tiles, 0);
-        let parts = self.order.par_chunks(part).zip(self.counts.par_chunks_mut(tiles));
-        parts.for_each(|(order, counts)| {
+        self.counts.resize(order.len().div_ceil(part) * tiles, 0);
+        let parts = self.spans.par_chunks(part).zip(self.counts.par_chunks_mut(tiles));
+        parts.for_each(|(spans, counts)| {
             // Corners first, then sums along both axes: a large splat costs as much as a small one.
             let mut corners = vec![0i32; (across + 1) * (down + 1)];
-            for splat in order.iter().map(|key| &splats[number(*key)]) {
-                let Span { across: [left, right], down: [top, bottom] } = Span::of(&splat.reach);
+            for [left, right, top, bottom] in spans.iter().map(Span::sides) {
                 let at = |x: usize, y: usize| y * (across + 1) + x;
                 corners[at(left, top)] += 1;
                 corners[at(right, top)] -= 1;
@@ -102,24 +104,9 @@ impl Bins {
         });
     }
 
-    fn sort(&mut self, splats: &[Splat]) {
-        self.order.clear();
-        self.order.par_extend(splats.par_iter().enumerate().filter_map(|(index, splat)| {
-            // Depths are positive, and the bits of positive numbers are in their order.
-            let key = u64::from(splat.depth.to_bits()) << 32 | index as u64;
-            (!splat.reach.is_empty()).then_some(key)
-        }));
-        self.order.par_sort_unstable();
-    }
-
-    /// Splats of a part; the last has fewer.
-    fn part(&self) -> usize {
-        self.order.len().div_ceil(PARTS_MAX).max(PART_MIN)
-    }
-
-    /// Fills the lists of the tiles from `first` on: as many as fit, at least one. Each tile is
-    /// filled once a picture.
-    pub(super) fn fill(&mut self, splats: &[Splat], first: usize) -> Batch<'_> {
+    /// Fills the lists of the tiles from `first` on: as many as have `pairs_max` entries together,
+    /// at least one. Each tile is filled once a picture; `order` is that of the count.
+    pub(super) fn fill(&mut self, order: &[Key], first: usize, pairs_max: usize) -> Batch<'_> {
         let (across, down) = self.grid;
         let tiles = across * down;
         self.starts.clear();
@@ -128,14 +115,10 @@ impl Bins {
         for tile in first..tiles {
             let counts = self.counts.iter().skip(tile).step_by(tiles);
             let here: usize = counts.map(|&count| count as usize).sum();
-            if filled + here > PAIRS_MAX {
+            if tile > first && filled + here > pairs_max {
                 break;
             }
-            // A count becomes the place where that part's first entry goes.
-            let mut place = filled as u32;
-            for count in self.counts.iter_mut().skip(tile).step_by(tiles) {
-                place += std::mem::replace(count, place);
-            }
+            places(&mut self.counts, (tile, tiles), filled as u32);
             filled += here;
             self.starts.push(filled);
         }
@@ -143,20 +126,19 @@ impl Bins {
         if self.entries.len() < filled {
             self.entries.resize_with(filled, AtomicU32::default);
         }
-        let part = self.part();
+        let part = part(order.len());
         let entries = &self.entries[..filled];
-        let parts = self.order.par_chunks(part).zip(self.counts.par_chunks_mut(tiles));
-        parts.for_each(|(order, places)| {
-            for key in order {
-                let number = number(*key);
-                let Span { across: [left, right], down: [top, bottom] } =
-                    Span::of(&splats[number].reach);
+        let ordered = order.par_chunks(part).zip(self.spans.par_chunks(part));
+        ordered.zip(self.counts.par_chunks_mut(tiles)).for_each(|((order, spans), places)| {
+            for (key, span) in order.iter().zip(spans) {
+                let [left, right, top, bottom] = span.sides();
+                let number = key.number() as u32;
                 for row in top..bottom {
                     let from = (row * across + left).max(first);
                     let to = (row * across + right).min(end);
                     for place in places.get_mut(from..to).unwrap_or_default() {
                         // Places are disjoint; atomics say so without `unsafe` and cost nothing.
-                        entries[*place as usize].store(number as u32, Ordering::Relaxed);
+                        entries[*place as usize].store(number, Ordering::Relaxed);
                         *place += 1;
                     }
                 }
@@ -166,6 +148,52 @@ impl Bins {
     }
 }
 
-fn number(key: u64) -> usize {
-    (key & u64::from(u32::MAX)) as usize
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All lists, batch by batch.
+    fn lists(reaches: &[Reach], grid: (usize, usize), pairs_max: usize) -> Vec<Vec<u32>> {
+        let order: Vec<Key> = (0..reaches.len()).map(|number| Key::seen(1.0, number)).collect();
+        let mut bins = Bins::default();
+        bins.count(&order, reaches, grid);
+        let mut lists = Vec::new();
+        while lists.len() < grid.0 * grid.1 {
+            let batch = bins.fill(&order, lists.len(), pairs_max);
+            assert!(batch.len() == 1 || batch.entries.len() <= pairs_max, "{}", batch.len());
+            for index in 0..batch.len() {
+                let list = batch.list(index).iter().map(|entry| entry.load(Ordering::Relaxed));
+                lists.push(list.collect());
+            }
+        }
+        lists
+    }
+
+    #[test]
+    fn a_tile_lists_what_reaches_it_in_order_however_small_the_batches() {
+        let (across, down) = (7, 5);
+        // More than one part; edges on and beside those of tiles.
+        let count = 40_000u32;
+        let reaches: Vec<Reach> = (0..count)
+            .map(|n| {
+                let [x, y] = [n.wrapping_mul(2_654_435_761) >> 20, n.wrapping_mul(40_503) >> 9];
+                let first = [(x % 112) as u16, (y % 80) as u16];
+                let size = [(1 + n % 19) as u16, (1 + n % 33) as u16];
+                Reach { first, end: [(first[0] + size[0]).min(112), (first[1] + size[1]).min(80)] }
+            })
+            .collect();
+        let reaches_tile = |reach: &Reach, tile: usize| {
+            let corner = [tile % across * TILE, tile / across * TILE];
+            (0..2).all(|axis| {
+                let [first, end] = [reach.first[axis], reach.end[axis]].map(usize::from);
+                first < corner[axis] + TILE && end > corner[axis]
+            })
+        };
+        let want: Vec<Vec<u32>> = (0..across * down)
+            .map(|tile| (0..count).filter(|&n| reaches_tile(&reaches[n as usize], tile)).collect())
+            .collect();
+        for pairs_max in [1, 5000, 12_345, PAIRS_MAX] {
+            assert!(lists(&reaches, (across, down), pairs_max) == want, "{pairs_max}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::{ALPHA_MAX, THROUGH_MIN, TILE};
 use crate::vision::simd::{mul_add, per_isa};
 
 /// log2 of `ALPHA_MIN`.
-const PEAK_MIN: f32 = -7.994_353_4;
+pub(super) const PEAK_MIN: f32 = -7.994_353_4;
 /// Splats between two looks at which rows are finished.
 const LOOK_INTERVAL: usize = 16;
 
