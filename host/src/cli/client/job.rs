@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::form::{Form, Sending};
+use super::form::{Request, Sending};
 use super::gate::{self, Body, Fault, Gate};
 use super::progress::Line;
 use super::route::Route;
@@ -28,16 +28,9 @@ const STILL_TICKS_MAX: u32 = 720;
 /// States that never change.
 const FINAL: [&str; 4] = ["succeeded", "failed", "canceled", "expired"];
 
-/// What is sent to a route.
-#[derive(Debug)]
-pub(super) enum Request {
-    Form(Form),
-    Json(Value),
-}
-
 /// What a request came to.
 #[derive(Debug)]
-pub(super) enum Accepted {
+pub(in crate::cli) enum Accepted {
     /// A job; this is its path.
     Job(String),
     /// The answer itself: the service was done before it could say that it will be.
@@ -46,15 +39,15 @@ pub(super) enum Accepted {
 
 /// What a job works with.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Context<'a> {
-    pub(super) gate: &'a Gate,
+pub(in crate::cli) struct Context<'a> {
+    pub(in crate::cli) gate: &'a Gate,
     /// Cancelled by the first Ctrl-C.
-    pub(super) stop: &'a CancellationToken,
-    pub(super) line: &'a Line,
+    pub(in crate::cli) stop: &'a CancellationToken,
+    pub(in crate::cli) line: &'a Line,
 }
 
 /// The path of a job.
-pub(super) fn path(id: &str) -> String {
+pub(in crate::cli) fn path(id: &str) -> String {
     format!("/v1/jobs/{id}")
 }
 
@@ -62,7 +55,7 @@ pub(super) fn path(id: &str) -> String {
 ///
 /// # Errors
 /// Any [`Fault`].
-pub(super) async fn submit(
+pub(in crate::cli) async fn submit(
     context: Context<'_>,
     route: &Route,
     request: &Request,
@@ -82,7 +75,7 @@ pub(super) async fn submit(
             return Err(Fault::Files(text));
         }
         let is_broken = matches!(fault, Fault::Unreachable(_));
-        if is_broken && sending.sent() >= length(request) {
+        if is_broken && sending.sent() >= request.bytes() {
             let Fault::Unreachable(text) = fault else { unreachable!("matched above") };
             let text = format!("{text}; all was sent: look among your jobs before you try again");
             return Err(Fault::Unreachable(text));
@@ -94,14 +87,6 @@ pub(super) async fn submit(
             waited = patience.wait(fault) => waited?,
             () = context.stop.cancelled() => return Err(Fault::Interrupted),
         }
-    }
-}
-
-fn length(request: &Request) -> u64 {
-    match request {
-        Request::Form(form) => form.bytes(),
-        // Parameters alone are sent at once: whether they arrived is not known.
-        Request::Json(_) => 0,
     }
 }
 
@@ -119,7 +104,7 @@ async fn upload(
             ("application/json".into(), gate::bytes(Bytes::from(value.to_string())))
         }
     };
-    let bytes = length(request);
+    let bytes = request.bytes();
     let head = context.gate.request(Method::POST, &route.path);
     let mut head = head.header(header::CONTENT_TYPE, content_type);
     if bytes > 0 {
@@ -159,7 +144,7 @@ fn accepted(headers: &HeaderMap, body: Value) -> Accepted {
 ///
 /// # Errors
 /// `Refused`, `Unreachable`.
-pub(super) async fn follow(context: Context<'_>, path: &str) -> Result<Value, Fault> {
+pub(in crate::cli) async fn follow(context: Context<'_>, path: &str) -> Result<Value, Fault> {
     let mut pause = PAUSES.0;
     let mut is_canceled = false;
     loop {

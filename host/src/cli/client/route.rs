@@ -9,18 +9,19 @@ use std::path::Path;
 use mime_guess::Mime;
 use serde_json::Value;
 
+use super::form::{File, Form, Param, Request};
 use super::gate::Fault;
 
 /// A route that a service declared.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) path: String,
-    pub(super) takes: Takes,
+pub(in crate::cli) struct Route {
+    pub(in crate::cli) path: String,
+    pub(in crate::cli) takes: Takes,
 }
 
 /// What a body may be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Takes {
+pub(in crate::cli) enum Takes {
     /// Parameters alone, as a JSON object.
     Json,
     /// A form with these files and with parameters as fields.
@@ -29,8 +30,8 @@ pub(super) enum Takes {
 
 /// A part of the form that is a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct FilePart {
-    pub(super) name: String,
+pub(in crate::cli) struct FilePart {
+    pub(in crate::cli) name: String,
     /// Several files go into it, in their order.
     many: bool,
     /// Patterns such as `image/*`; empty: any.
@@ -41,7 +42,11 @@ pub(super) struct FilePart {
 ///
 /// # Errors
 /// `Usage`: no such service or path; several that could be meant.
-pub(super) fn find(document: &Value, service: &str, path: Option<&str>) -> Result<Route, Fault> {
+pub(in crate::cli) fn find(
+    document: &Value,
+    service: &str,
+    path: Option<&str>,
+) -> Result<Route, Fault> {
     let all = operations(document, service);
     if all.is_empty() {
         let mut known: Vec<&str> = tags(document).collect();
@@ -69,11 +74,28 @@ pub(super) fn find(document: &Value, service: &str, path: Option<&str>) -> Resul
 }
 
 impl Route {
+    /// What is sent: a form where the route takes one, else the parameters as JSON.
+    pub(in crate::cli) fn request(
+        &self,
+        params: &[Param],
+        json: Value,
+        files: Vec<File>,
+    ) -> Request {
+        match self.takes {
+            Takes::Json => Request::Json(json),
+            Takes::Form(_) => Request::Form(Form::new(params, files)),
+        }
+    }
+
     /// The part for this file.
     ///
     /// # Errors
     /// `Usage`: the service takes no files, or which part is meant cannot be told.
-    pub(super) fn part(&self, file: &Path, wanted: &Wanted<'_>) -> Result<&FilePart, Fault> {
+    pub(in crate::cli) fn part(
+        &self,
+        file: &Path,
+        wanted: &Wanted<'_>,
+    ) -> Result<&FilePart, Fault> {
         let shown = file.display();
         let Takes::Form(parts) = &self.takes else {
             return Err(Fault::Usage(format!("{} takes no files", self.path)));
@@ -109,10 +131,10 @@ impl Route {
 
 /// What the command line says about the parts.
 #[derive(Debug)]
-pub(super) struct Wanted<'a> {
-    pub(super) part: Option<&'a str>,
+pub(in crate::cli) struct Wanted<'a> {
+    pub(in crate::cli) part: Option<&'a str>,
     /// Several files in one job.
-    pub(super) together: bool,
+    pub(in crate::cli) together: bool,
 }
 
 impl FilePart {

@@ -1,12 +1,12 @@
-//! The gate as `postern call` sees it: an address, a key, and answers or faults.
+//! The gate as its clients see it: an address, a key, and answers or faults.
 //!
 //! Owns the HTTP client and what its answers mean. Knows no route. Always: the key goes to the
 //! address that was given and nowhere else (no redirect is followed); an answer that is not taken
 //! whole within its time is a fault; only what is safe to ask twice is asked twice.
 
 use std::error::Error;
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use http::request::Builder;
@@ -33,11 +33,11 @@ const JSON_BYTES_MAX: usize = 256 << 20;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// What is sent.
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+pub(in crate::cli) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Why a call came to nothing; each is an exit code of its own.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(in crate::cli) enum Fault {
     /// What was asked for on the command line makes no sense.
     Usage(String),
     /// The gate said no.
@@ -52,16 +52,16 @@ pub(super) enum Fault {
 
 /// An answer that is a problem.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: StatusCode,
+pub(in crate::cli) struct Refusal {
+    pub(in crate::cli) status: StatusCode,
     /// As the gate sent it (RFC 9457), or made of the status when something in between answered.
-    pub(super) problem: Value,
+    pub(in crate::cli) problem: Value,
     retry_after: Option<Duration>,
 }
 
 /// Where the gate is and who asks.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(in crate::cli) struct Gate {
     http: Client<HttpConnector, Body>,
     /// `http://127.0.0.1:8080`, with the path of a mount if there is one, without `/` at its end.
     base: String,
@@ -76,7 +76,7 @@ impl Gate {
     ///
     /// # Errors
     /// `Usage` for an address that is none, or a key that no header can carry.
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         url: &str,
         key: Option<&Secret<String>>,
         patience: Duration,
@@ -95,7 +95,7 @@ impl Gate {
     }
 
     /// A request to be completed; `path` begins with `/`.
-    pub(super) fn request(&self, method: Method, path: &str) -> Builder {
+    pub(in crate::cli) fn request(&self, method: Method, path: &str) -> Builder {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         match &self.authorization {
             Some(value) => request.header(header::AUTHORIZATION, value),
@@ -107,12 +107,18 @@ impl Gate {
     ///
     /// # Errors
     /// `Unreachable`.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Fault> {
+    pub(in crate::cli) async fn send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, Fault> {
         self.http.request(request).await.map_err(|error| self.unreachable(&error))
     }
 
     /// The same with a limit on the wait, for requests without a long body.
-    pub(super) async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, Fault> {
+    pub(in crate::cli) async fn ask(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, Fault> {
         let answer = tokio::time::timeout(ANSWER_MAX, self.send(request)).await;
         answer.unwrap_or_else(|_| Err(self.silent()))
     }
@@ -121,7 +127,7 @@ impl Gate {
     ///
     /// # Errors
     /// `Refused`, `Unreachable`.
-    pub(super) async fn get(&self, path: &str) -> Result<(HeaderMap, Value), Fault> {
+    pub(in crate::cli) async fn get(&self, path: &str) -> Result<(HeaderMap, Value), Fault> {
         let mut patience = self.patience();
         loop {
             match self.once(Method::GET, path).await {
@@ -135,7 +141,7 @@ impl Gate {
     ///
     /// # Errors
     /// `Refused`, `Unreachable`.
-    pub(super) async fn once(
+    pub(in crate::cli) async fn once(
         &self,
         method: Method,
         path: &str,
@@ -148,7 +154,7 @@ impl Gate {
     ///
     /// # Errors
     /// `Refused` for any status but those of success.
-    pub(super) async fn json(
+    pub(in crate::cli) async fn json(
         &self,
         answer: Response<Incoming>,
     ) -> Result<(HeaderMap, Value), Fault> {
@@ -174,12 +180,12 @@ impl Gate {
         Err(Fault::Refused(Box::new(Refusal { status: head.status, problem, retry_after })))
     }
 
-    pub(super) fn patience(&self) -> Patience<'_> {
+    pub(in crate::cli) fn patience(&self) -> Patience<'_> {
         Patience { gate: self, began: self.clock.monotonic(), pause: PAUSES.0 }
     }
 
     /// The cause of the causes says it: `connection refused`.
-    pub(super) fn unreachable(&self, error: &(dyn Error + 'static)) -> Fault {
+    pub(in crate::cli) fn unreachable(&self, error: &(dyn Error + 'static)) -> Fault {
         let mut deepest = error;
         while let Some(source) = deepest.source() {
             deepest = source;
@@ -193,12 +199,47 @@ impl Gate {
     }
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |name: &str| self.problem[name].as_str().unwrap_or_default();
+        let field = self.problem["field"].as_str();
+        let field = field.map(|field| format!(" {field}:")).unwrap_or_default();
+        let (status, code, detail) = (self.status.as_u16(), text("code"), text("detail"));
+        write!(f, "refused: {status} {code}:{field} {detail} ({})", text("request_id"))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) | Self::Unreachable(text) | Self::Files(text) => f.write_str(text),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Interrupted => f.write_str("stopped"),
+        }
+    }
+}
+
 impl Fault {
+    /// What the program ends with.
+    pub(in crate::cli) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Refused(_) => 3,
+            Self::Unreachable(_) => 4,
+            Self::Files(_) => 5,
+            Self::Interrupted => 130,
+        }
+    }
+
     /// May the same request fare better a little later?
-    pub(super) fn may_pass(&self) -> bool {
+    pub(in crate::cli) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Refused(refusal) => matches!(refusal.status.as_u16(), 429 | 502 | 503 | 504),
+            // What is not installed does not come by waiting.
+            Self::Refused(refusal) => {
+                matches!(refusal.status.as_u16(), 429 | 502 | 503 | 504)
+                    && refusal.problem["code"] != "pipeline_unavailable"
+            }
             Self::Usage(_) | Self::Files(_) | Self::Interrupted => false,
         }
     }
@@ -206,7 +247,7 @@ impl Fault {
 
 /// Waits between tries: longer each time, as long as the gate says, and not for ever.
 #[derive(Debug)]
-pub(super) struct Patience<'a> {
+pub(in crate::cli) struct Patience<'a> {
     gate: &'a Gate,
     began: Duration,
     pause: Duration,
@@ -217,7 +258,7 @@ impl Patience<'_> {
     ///
     /// # Errors
     /// The fault itself when another try is not worth it, or the time is up.
-    pub(super) async fn wait(&mut self, fault: Fault) -> Result<(), Fault> {
+    pub(in crate::cli) async fn wait(&mut self, fault: Fault) -> Result<(), Fault> {
         let asked = match &fault {
             Fault::Refused(refusal) => refusal.retry_after,
             _ => None,
@@ -233,28 +274,28 @@ impl Patience<'_> {
     }
 
     /// Something went forward: the time starts anew.
-    pub(super) fn renew(&mut self) {
+    pub(in crate::cli) fn renew(&mut self) {
         self.began = self.gate.clock.monotonic();
         self.pause = PAUSES.0;
     }
 }
 
-pub(super) fn empty() -> Body {
+pub(in crate::cli) fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-pub(super) fn bytes(bytes: Bytes) -> Body {
+pub(in crate::cli) fn bytes(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A request with its body; a path that the gate gave and that is none shows only here.
-pub(super) fn finished(request: Builder, body: Body) -> Result<Request<Body>, Fault> {
+pub(in crate::cli) fn finished(request: Builder, body: Body) -> Result<Request<Body>, Fault> {
     let odd = |error| Fault::Unreachable(format!("the gate gave an odd address: {error}"));
     request.body(body).map_err(odd)
 }
 
 /// `Retry-After` in seconds; the form with a date is not used by the gate.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(in crate::cli) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)
 }
@@ -310,6 +351,10 @@ mod tests {
         };
         assert!(refused(StatusCode::TOO_MANY_REQUESTS).may_pass());
         assert!(refused(StatusCode::SERVICE_UNAVAILABLE).may_pass());
+        let problem = json!({ "code": "pipeline_unavailable" });
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let absent = Refusal { status, problem, retry_after: None };
+        assert!(!Fault::Refused(Box::new(absent)).may_pass());
         assert!(!refused(StatusCode::UNAUTHORIZED).may_pass());
         assert!(!refused(StatusCode::INTERNAL_SERVER_ERROR).may_pass());
         assert!(Fault::Unreachable(String::new()).may_pass());

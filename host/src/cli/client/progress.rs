@@ -14,7 +14,7 @@ const STEP: f64 = 0.1;
 
 /// Where and how it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(in crate::cli) enum Style {
     Silent,
     Lines,
     Terminal,
@@ -22,14 +22,14 @@ pub(super) enum Style {
 
 /// What all jobs of one call do.
 #[derive(Debug, Clone)]
-pub(super) struct Board {
+pub(in crate::cli) struct Board {
     style: Style,
     rows: Arc<Mutex<Vec<Row>>>,
 }
 
 /// The place of one job on the board; gone when it is dropped.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(in crate::cli) struct Line {
     board: Board,
     name: String,
 }
@@ -42,7 +42,7 @@ struct Row {
 }
 
 impl Style {
-    pub(super) fn of(is_quiet: bool) -> Self {
+    pub(in crate::cli) fn of(is_quiet: bool) -> Self {
         match (is_quiet, std::io::stderr().is_terminal()) {
             (true, _) => Self::Silent,
             (false, true) => Self::Terminal,
@@ -52,16 +52,16 @@ impl Style {
 }
 
 impl Board {
-    pub(super) fn new(style: Style) -> Self {
+    pub(in crate::cli) fn new(style: Style) -> Self {
         Self { style, rows: Arc::default() }
     }
 
-    pub(super) fn line(&self, name: &str) -> Line {
+    pub(in crate::cli) fn line(&self, name: &str) -> Line {
         Line { board: self.clone(), name: name.to_owned() }
     }
 
     /// A line of its own, above what changes.
-    pub(super) fn say(&self, text: &str) {
+    pub(in crate::cli) fn say(&self, text: &str) {
         if self.style == Style::Terminal {
             eprint!("\r\x1b[2K");
         }
@@ -70,7 +70,7 @@ impl Board {
     }
 
     /// Erases what changes, so that standard output may be written to.
-    pub(super) fn clear(&self) {
+    pub(in crate::cli) fn clear(&self) {
         if self.style == Style::Terminal {
             eprint!("\r\x1b[2K");
         }
@@ -109,12 +109,12 @@ impl Board {
 }
 
 impl Line {
-    pub(super) fn set(&self, text: &str) {
+    pub(in crate::cli) fn set(&self, text: &str) {
         self.board.put(&self.name, text, None);
     }
 
     /// `share` is from 0 to 1.
-    pub(super) fn share(&self, text: &str, share: f64) {
+    pub(in crate::cli) fn share(&self, text: &str, share: f64) {
         self.board.put(&self.name, text, Some(share));
     }
 }

@@ -26,7 +26,7 @@ const PIECE_BYTES: usize = 256 << 10;
 
 /// `--param name=value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Param {
+pub(in crate::cli) struct Param {
     /// Dotted: `a.low`.
     name: String,
     text: String,
@@ -34,7 +34,7 @@ pub(super) struct Param {
 
 /// One file of a form.
 #[derive(Debug)]
-pub(super) struct File {
+pub(in crate::cli) struct File {
     part: String,
     path: PathBuf,
     media_type: String,
@@ -43,15 +43,22 @@ pub(super) struct File {
 
 /// A form to be sent.
 #[derive(Debug)]
-pub(super) struct Form {
+pub(in crate::cli) struct Form {
     boundary: String,
     params: Vec<Param>,
     files: Vec<File>,
 }
 
+/// What is sent to a route.
+#[derive(Debug)]
+pub(in crate::cli) enum Request {
+    Form(Form),
+    Json(Value),
+}
+
 /// How much of a body has been taken by the connection, and why no more could be read.
 #[derive(Debug, Default)]
-pub(super) struct Sending {
+pub(in crate::cli) struct Sending {
     sent: AtomicU64,
     fault: Mutex<Option<String>>,
 }
@@ -94,7 +101,7 @@ impl Param {
 ///
 /// # Errors
 /// `Usage`: a name is given twice, or both as a value and with something below it.
-pub(super) fn json_of(params: &[Param]) -> Result<Value, Fault> {
+pub(in crate::cli) fn json_of(params: &[Param]) -> Result<Value, Fault> {
     let mut object = Map::new();
     for param in params {
         let twice = || Fault::Usage(format!("--param {} is given twice", param.name));
@@ -119,7 +126,7 @@ impl File {
     ///
     /// # Errors
     /// `Files`.
-    pub(super) fn look(part: &str, path: &Path) -> Result<Self, Fault> {
+    pub(in crate::cli) fn look(part: &str, path: &Path) -> Result<Self, Fault> {
         let wrong = |why: &str| Fault::Files(format!("{}: {why}", path.display()));
         let meta = std::fs::metadata(path).map_err(|error| wrong(&error.to_string()))?;
         if !meta.is_file() {
@@ -132,16 +139,16 @@ impl File {
 }
 
 impl Form {
-    pub(super) fn new(params: &[Param], files: Vec<File>) -> Self {
+    pub(in crate::cli) fn new(params: &[Param], files: Vec<File>) -> Self {
         let boundary = format!("postern-{}", uuid::Uuid::now_v7().simple());
         Self { boundary, params: params.to_vec(), files }
     }
 
-    pub(super) fn content_type(&self) -> String {
+    pub(in crate::cli) fn content_type(&self) -> String {
         format!("multipart/form-data; boundary={}", self.boundary)
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::cli) fn bytes(&self) -> u64 {
         let length = |piece: &Piece| match piece {
             Piece::Text(text) => text.len() as u64,
             Piece::File { bytes, .. } => *bytes,
@@ -150,7 +157,7 @@ impl Form {
     }
 
     /// The body, from its beginning; can be asked for again for another try.
-    pub(super) fn body(&self, sending: &Arc<Sending>) -> Body {
+    pub(in crate::cli) fn body(&self, sending: &Arc<Sending>) -> Body {
         sending.sent.store(0, Ordering::Relaxed);
         let sending = sending.clone();
         let pieces = stream::iter(self.pieces()).flat_map(Piece::read).map(move |piece| {
@@ -191,13 +198,24 @@ impl Form {
     }
 }
 
+impl Request {
+    /// Bytes whose sending tells how far it is.
+    pub(in crate::cli) fn bytes(&self) -> u64 {
+        match self {
+            Self::Form(form) => form.bytes(),
+            // Parameters alone are sent at once: whether they arrived is not known.
+            Self::Json(_) => 0,
+        }
+    }
+}
+
 impl Sending {
-    pub(super) fn sent(&self) -> u64 {
+    pub(in crate::cli) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
     /// Why the body could not be read to its end.
-    pub(super) fn fault(&self) -> Option<String> {
+    pub(in crate::cli) fn fault(&self) -> Option<String> {
         self.fault.lock().clone()
     }
 }

@@ -34,7 +34,7 @@ const RESULT: &str = "result.json";
 
 /// Where a job's files go.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(in crate::cli) struct Folder {
     path: PathBuf,
     force: bool,
 }
@@ -57,7 +57,7 @@ struct Part {
 }
 
 impl Folder {
-    pub(super) fn new(path: PathBuf, force: bool) -> Self {
+    pub(in crate::cli) fn new(path: PathBuf, force: bool) -> Self {
         Self { path, force }
     }
 
@@ -65,7 +65,7 @@ impl Folder {
     ///
     /// # Errors
     /// `Usage`.
-    pub(super) fn check_free(&self) -> Result<(), Fault> {
+    pub(in crate::cli) fn check_free(&self) -> Result<(), Fault> {
         let result = self.path.join(RESULT);
         if !self.force && result.exists() {
             let text = format!("{} exists; --force replaces it", result.display());
@@ -74,11 +74,20 @@ impl Folder {
         Ok(())
     }
 
+    /// Are the results of a job here?
+    pub(in crate::cli) fn is_done(&self) -> bool {
+        self.path.join(RESULT).exists()
+    }
+
     /// Writes every output of a finished job, then the job itself.
     ///
     /// # Errors
     /// `Files`, `Refused`, `Unreachable`.
-    pub(super) async fn save(&self, context: Context<'_>, job: &Value) -> Result<(), Fault> {
+    pub(in crate::cli) async fn save(
+        &self,
+        context: Context<'_>,
+        job: &Value,
+    ) -> Result<(), Fault> {
         std::fs::create_dir_all(&self.path).map_err(|error| failed(&self.path, &error))?;
         let outputs = outputs(job);
         for (index, output) in outputs.iter().enumerate() {
@@ -271,7 +280,7 @@ fn outputs(job: &Value) -> Vec<Output> {
 }
 
 /// A name that is a file of this folder and of no other, and not taken yet.
-pub(super) fn free_name(name: &str, taken: &mut HashSet<String>) -> String {
+pub(in crate::cli) fn free_name(name: &str, taken: &mut HashSet<String>) -> String {
     let safe = |c: char| if c.is_alphanumeric() || "_.- ".contains(c) { c } else { '_' };
     let mut safe: String = name.chars().map(safe).collect();
     while safe.len() > NAME_BYTES_MAX {
