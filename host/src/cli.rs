@@ -16,6 +16,7 @@ mod contracts;
 mod job;
 mod key;
 mod plan;
+mod pull;
 mod serve;
 mod tenant;
 
@@ -75,6 +76,8 @@ enum Command {
     Key(key::Key),
     /// Send files to a service of a running gate and fetch the result.
     Call(call::Call),
+    /// Fetch a model's weights, or see which there are.
+    Pull(pull::Pull),
     /// List, show and cancel jobs.
     #[command(subcommand)]
     Job(job::Job),
@@ -118,6 +121,7 @@ async fn operate(cli: Cli) -> anyhow::Result<()> {
             key.run(&desk.office().await?, &desk.clock).await?;
             desk.settle(changes).await
         }
+        Command::Pull(pull) => pull.run(desk).await,
         Command::Job(job) => job.run(&desk.office().await?, &desk.clock).await,
         Command::Contracts(contracts) => contracts.run().await,
         Command::Call(_) => unreachable!("`run` has dealt with it"),

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::admin;
 use super::respond::{Answer, json as json_answer};
 use super::{App, Peer};
 use crate::settings::Audience;
+use crate::sidecar::wire;
 
 /// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -54,6 +55,10 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
             "name": device.name,
             "reason": device.reason,
         })),
+        "models": up.as_ref().map(|up| {
+            let state = |model: &wire::ModelStatus| (model.model.clone(), model.state.clone().into());
+            up.models().iter().map(state).collect::<Map<String, Value>>()
+        }),
         "queue": {
             "queued": load.queued,
             "processing": load.running,
