@@ -15,7 +15,7 @@ use super::respond::{Answer, json as json_answer};
 use super::{App, Peer};
 use crate::gate::Service;
 use crate::settings::Audience;
-use crate::sidecar::Up;
+use crate::sidecar::{Up, wire};
 
 /// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -93,6 +93,10 @@ fn figures(app: &App, up: Option<&Up>) -> Value {
             "name": device.name,
             "reason": device.reason,
         })),
+        "models": up.as_ref().map(|up| {
+            let state = |model: &wire::ModelStatus| (model.model.clone(), model.state.clone().into());
+            up.models().iter().map(state).collect::<Map<String, Value>>()
+        }),
         "queue": {
             "queued": load.queued,
             "processing": load.running,
