@@ -65,7 +65,7 @@ fn extract<R: Read + io::Seek>(
     }
     let mut reader: Box<dyn Read + '_> = match method {
         CompressionMethod::Stored => Box::new(member),
-        CompressionMethod::Deflated => Box::new(DeflateDecoder::new(BufReader::new(member))),
+        CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(BufReader::new(member))),
         other => return Err(io::Error::other(format!("compressed by {other:?}"))),
     };
     let mut file = BufWriter::new(File::create(target)?);
