@@ -87,7 +87,8 @@ impl Registry {
                 Checkpoint::open(&[path])?;
             }
         }
-        let users = self.entries.values().filter(|entry| entry.pipeline.models().contains(&model));
-        users.map(|entry| entry.pipeline.check_weights(model, files)).collect()
+        let mut users =
+            self.entries.values().filter(|entry| entry.pipeline.models().contains(&model));
+        users.try_for_each(|entry| entry.pipeline.check_weights(model, files))
     }
 }

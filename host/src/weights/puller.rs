@@ -121,7 +121,12 @@ impl Puller {
             self.catalogue.unpack(&source.name, &incoming)?;
             records = self.unpacked(source, &incoming, &records)?;
         }
-        self.catalogue.check(&source.name, &incoming)?;
+        let checked = self.catalogue.check(&source.name, &incoming);
+        if checked.is_err() && matches!(from, Some(Origin::Path(_))) {
+            // The operator still has what was copied; what was fetched stays to be looked at.
+            let _ = fs::remove_dir_all(&incoming);
+        }
+        checked?;
         self.install(source, &incoming, records)
     }
 
