@@ -1,7 +1,7 @@
 //! 3D Gaussians: what they are, how they are moved, written, read and drawn.
 //!
-//! Owns the cloud and what works on any cloud (projection, file formats, rasteriser). Knows no model:
-//! SHARP and others hand it their Gaussians. Start at [`Gaussians`].
+//! Owns the cloud and what works on any cloud (projection, file formats, rasteriser). Knows no
+//! model: SHARP and others hand it their Gaussians. Start at [`Gaussians`].
 
 mod axes;
 mod blocks;
