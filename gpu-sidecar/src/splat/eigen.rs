@@ -298,7 +298,8 @@ mod tests {
 
         #[test]
         fn any_symmetric_matrix_is_recomposed(
-            diagonal in prop::array::uniform3(-1e3..1e3), beside in prop::array::uniform3(-1e3..1e3),
+            diagonal in prop::array::uniform3(-1e3..1e3),
+            beside in prop::array::uniform3(-1e3..1e3),
         ) {
             check(Matrix { diagonal, beside });
         }
