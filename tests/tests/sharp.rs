@@ -153,6 +153,17 @@ async fn one_picture_of_a_known_kind_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_picture_of_a_kind_that_is_not_read_is_told_so() {
+    let client = GATE.tenant("heic").await;
+    let heic = bytes::Bytes::from_static(b"\0\0\0\x20ftypheic\0\0\0\0mif1heic");
+    for path in all() {
+        let form = Form::new().part("image", file("photo.heic", heic.clone()));
+        let answer = upload(&client, path, form).await;
+        answer.problem(415, "media_type_unsupported", Some("image"));
+    }
+}
+
+#[tokio::test]
 async fn a_key_with_the_scope_is_needed_for_everything_that_runs() {
     GATE.tenant("scoped").await;
     let scoped = GATE.key("scoped", &["--scope", "echo"]);
