@@ -1,7 +1,8 @@
 //! Eigenvalues and eigenvectors of symmetric 3 x 3 matrices, by Jacobi's method in f64.
 //!
 //! Owns that solver. Always: it ends after a bounded number of sweeps whatever the numbers are, and
-//! for finite input below 1e75 gives finite output, orthonormal and true to 1e-12.
+//! for finite input below 1e75 gives finite output, orthonormal to 1e-12 and true to 1e-11
+//! of the largest eigenvalue.
 
 /// Each sweep squares what is left beside the diagonal; six reach [`REST`] from anywhere.
 const SWEEPS_MAX: usize = 10;
@@ -218,7 +219,8 @@ mod tests {
         for i in 0..3 {
             for j in 0..3 {
                 let error = (element(&back, i, j) - element(&matrix, i, j)).abs();
-                assert!(error <= 2e-12 * size, "{matrix:?}: ({i}, {j}) is off by {error}");
+                // What may stay, times the six elements that the size is the sum of, and rounding.
+                assert!(error <= 10.0 * REST * size, "{matrix:?}: ({i}, {j}) is off by {error}");
                 let unit = f64::from(u8::from(i == j));
                 assert!((dot(vectors[i], vectors[j]) - unit).abs() < 1e-12, "{matrix:?}");
             }
@@ -292,7 +294,7 @@ mod tests {
             want.sort_by(|a, b| b.total_cmp(a));
             let got = eigen(matrix).values;
             for (got, want) in got.into_iter().zip(want) {
-                prop_assert!((got - want).abs() <= 1e-12 * values.iter().sum::<f64>());
+                prop_assert!((got - want).abs() <= 10.0 * REST * values.iter().sum::<f64>());
             }
         }
 
