@@ -5,6 +5,7 @@
 //! Always: one run's failure, even a panic, ends that run and nothing else.
 //! Start at `pipeline::Pipeline`, then `server`.
 
+pub mod bench;
 pub mod check_case;
 pub mod clock;
 pub mod device;
@@ -14,6 +15,7 @@ pub mod pipeline;
 pub mod pipelines;
 pub mod registry;
 pub mod server;
+pub mod sharp;
 pub mod splat;
 pub mod vision;
 pub mod weights;

@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-use postern_sidecar::check_case;
 use postern_sidecar::device::{Device, DeviceChoice, DeviceKind};
 use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
 use postern_sidecar::registry::Registry;
 use postern_sidecar::server::{Server, Settings};
+use postern_sidecar::sharp::probe::Stage;
 use postern_sidecar::weights::{
     Files, Folder, Models, ModelsSettings, Source, source, sources, unpack,
 };
+use postern_sidecar::{bench, check_case};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +42,9 @@ Examples:
 
   # the CUDA kernels against the same results
   postern-sidecar check-case vision tests/goldens/vision --device cuda
+
+  # how long a picture takes here, without the weights
+  postern-sidecar bench sharp --weights random
 
   # what can run here, as JSON
   postern-sidecar manifest
@@ -76,6 +80,9 @@ enum Verb {
         #[arg(long, value_enum, default_value_t = KernelsArg::Cpu)]
         device: KernelsArg,
     },
+    /// Times a model at full size, stage by stage: JSON on standard output.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Prints the manifests of all pipelines as JSON.
     Manifest {
         #[command(flatten)]
@@ -86,6 +93,25 @@ enum Verb {
     Weights(Weights),
     /// Runs one call by hand.
     Run(RunOnce),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// One picture of 1536 x 1536 on the CPU.
+    Sharp {
+        /// `random`, or a checkpoint's file.
+        #[arg(long, default_value = "random")]
+        weights: String,
+        /// Of the random weights.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Predictions, one after another.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+        rounds: u32,
+        /// Threads; all cores by default.
+        #[arg(long)]
+        threads: Option<usize>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -205,6 +231,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Serve(options) => serve(options),
         Verb::CheckCase { model, dir, device } => check_case(&model, &dir, device),
+        Verb::Bench(bench) => run_bench(bench),
         Verb::Manifest { models } => print_json(&Registry::standard(models.models()).manifests()),
         Verb::Weights(Weights::List) => {
             print_json(&sources().iter().map(|source| source.shown()).collect::<Vec<_>>())
@@ -316,6 +343,22 @@ fn check_case(model: &str, dir: &Path, device: KernelsArg) -> Result<ExitCode> {
 
 fn find_source(model: &str) -> Result<&'static Source> {
     source(model).ok_or_else(|| anyhow!("no model `{model}`"))
+}
+
+fn run_bench(bench: Bench) -> Result<ExitCode> {
+    let Bench::Sharp { weights, seed, rounds, threads } = bench;
+    if let Some(threads) = threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let weights = match weights.as_str() {
+        "random" => bench::sharp::Weights::Random { seed },
+        path => bench::sharp::Weights::Files(vec![PathBuf::from(path)]),
+    };
+    let mut told = |stage: Stage| {
+        // For people who wait; a closed terminal is no reason to stop.
+        let _ = writeln!(io::stderr(), "{}", stage.name());
+    };
+    print_json(&bench::sharp::run(&weights, rounds as usize, &mut told)?)
 }
 
 fn check_weights(model: &str, dir: PathBuf) -> Result<ExitCode> {

@@ -1,4 +1,5 @@
 //! Every pipeline of this build, a file each. `registry.rs` lists them.
 
 pub mod echo;
+pub mod sharp;
 pub mod vision;

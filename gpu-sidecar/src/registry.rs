@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::pipeline::{Manifest, Pipeline, RunError};
-use crate::pipelines::{echo::Echo, vision::Vision};
+use crate::pipelines::{echo::Echo, sharp::Sharp, vision::Vision};
 use crate::weights::{Checkpoint, Files, Models, Source, source};
 
 /// Pipelines by `name@version`.
@@ -38,7 +38,8 @@ impl Registry {
     /// Everything in this build, with the process's models.
     #[must_use]
     pub fn standard(models: Models) -> Self {
-        let pipelines = [Arc::new(Echo) as Arc<dyn Pipeline>, Arc::new(Vision)];
+        let sharp = Sharp::new(&models);
+        let pipelines = [Arc::new(Echo) as Arc<dyn Pipeline>, Arc::new(sharp), Arc::new(Vision)];
         Self { models, ..Self::new(pipelines) }
     }
 

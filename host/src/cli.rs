@@ -1,7 +1,7 @@
 //! The command line of `postern`.
 //!
 //! Owns the commands. Those about tenants, plans, keys and jobs work on the data folder itself;
-//! `call` is a client of a gate and has none.
+//! `call` and `batch` are clients of a gate and have none.
 //! A host that runs on it goes by a change of tenants, plans and keys when the command returns.
 //! What a script wants to read goes to standard output, everything else to standard error.
 
@@ -11,7 +11,9 @@
     reason = "this is what a command line is for"
 )]
 
+mod batch;
 mod call;
+mod client;
 mod contracts;
 mod job;
 mod key;
@@ -78,6 +80,8 @@ enum Command {
     Call(call::Call),
     /// Fetch a model's weights, or see which there are.
     Pull(pull::Pull),
+    /// Send every file of a folder to a service of a running gate; goes on where it stopped.
+    Batch(batch::Batch),
     /// List, show and cancel jobs.
     #[command(subcommand)]
     Job(job::Job),
@@ -91,11 +95,12 @@ enum Command {
 /// # Errors
 /// Whatever keeps it from being done, for the person at the terminal.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // A customer's command: it has no data folder.
-    if let Command::Call(call) = cli.command {
-        return Ok(call.run().await);
+    match cli.command {
+        // A customer's commands: they have no data folder.
+        Command::Call(call) => Ok(call.run().await),
+        Command::Batch(batch) => Ok(batch.run().await),
+        _ => operate(cli).await.map(|()| ExitCode::SUCCESS),
     }
-    operate(cli).await.map(|()| ExitCode::SUCCESS)
 }
 
 /// The operator's commands.
@@ -124,7 +129,7 @@ async fn operate(cli: Cli) -> anyhow::Result<()> {
         Command::Pull(pull) => pull.run(desk).await,
         Command::Job(job) => job.run(&desk.office().await?, &desk.clock).await,
         Command::Contracts(contracts) => contracts.run().await,
-        Command::Call(_) => unreachable!("`run` has dealt with it"),
+        Command::Call(_) | Command::Batch(_) => unreachable!("`run` has dealt with it"),
     }
 }
 
