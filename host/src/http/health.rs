@@ -1,7 +1,7 @@
 //! Health and figures: is the process alive, can it work, how busy is it.
 //!
-//! Owns `/livez`, `/readyz`, `/health`, `/metrics` and what services show of their health. None of them enters the queue or a
-//! component, so a busy host is not an unhealthy one.
+//! Owns `/livez`, `/readyz`, `/health`, `/metrics` and what services show of their health. None of
+//! them enters the queue or a component, so a busy host is not an unhealthy one.
 
 use std::sync::Arc;
 
@@ -96,7 +96,8 @@ fn figures(app: &App, up: Option<&Up>) -> Value {
             "reason": device.reason,
         })),
         "models": up.as_ref().map(|up| {
-            let state = |model: &wire::ModelStatus| (model.model.clone(), model.state.clone().into());
+            let state =
+                |model: &wire::ModelStatus| (model.model.clone(), Value::from(&*model.state));
             up.models().iter().map(state).collect::<Map<String, Value>>()
         }),
         "queue": {
