@@ -5,6 +5,7 @@
 //! [`Sidecar::start`].
 
 mod client;
+mod readiness;
 mod supervise;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 pub use client::{Client, RunError, RunEvents};
 pub use postern_wire::v1 as wire;
+pub use readiness::Readiness;
 
 /// What starting a sidecar needs.
 #[derive(Debug, Clone)]

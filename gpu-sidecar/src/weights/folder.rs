@@ -1,7 +1,8 @@
 //! The folder of weights: what of a model lies there.
 //!
-//! Owns the layout, `<folder>/<model>/<file>`, which `postern pull` fills. Reads names only. Always:
-//! a file that is still being fetched has another name (`….part`), so what is found is whole.
+//! Owns the layout, `<folder>/<model>/<file>`, which `postern pull` fills. Reads names only.
+//! Always: a file that is still being fetched has another name (`….part`), so what is found is
+//! whole.
 
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, stderr, stdin};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -32,6 +33,10 @@ Examples:
   postern pull NAME --verify
 
 A running host needs no restart: the next call finds the weights.";
+
+/// A running host has heard of the weights after this: it asks its sidecar every second. When the
+/// command returns, a call of the model is accepted.
+const NOTICE: Duration = Duration::from_millis(1500);
 
 /// See the examples.
 #[derive(Debug, Args)]
@@ -111,7 +116,8 @@ impl Pull {
         let from = self.from.as_deref().map(origin);
         if puller.installed(&source).complete && from.is_none() && !self.again {
             eprintln!(
-                "{name} is installed. --verify looks whether it is unchanged, --again fetches it again."
+                "{name} is installed. --verify looks whether it is unchanged, --again fetches it \
+                 anew."
             );
             return Ok(());
         }
@@ -121,6 +127,9 @@ impl Pull {
         }
         let files = puller.pull(&source, from.as_ref())?;
         show(&files);
+        if desk.data.is_served()? {
+            std::thread::sleep(NOTICE);
+        }
         let folder = puller.folder.join(name);
         eprintln!("{} is installed in {}.", source.title, folder.display());
         Ok(())

@@ -1,7 +1,7 @@
 //! Health and figures: is the process alive, can it work, how busy is it.
 //!
-//! Owns `/livez`, `/readyz`, `/health`, `/metrics` and what services show of their health. None of them enters the queue or a
-//! component, so a busy host is not an unhealthy one.
+//! Owns `/livez`, `/readyz`, `/health`, `/metrics` and what services show of their health. None of
+//! them enters the queue or a component, so a busy host is not an unhealthy one.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::respond::{Answer, json as json_answer};
 use super::{App, Peer};
 use crate::gate::Service;
 use crate::settings::Audience;
-use crate::sidecar::{Up, wire};
+use crate::sidecar::{Readiness, Up, wire};
 
 /// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,9 +45,11 @@ pub(super) fn of_service(app: &App, service: &Service, members: &Map<String, Val
     let up = app.jobs.sidecar().up();
     let pipelines = service.pipelines.iter().map(|id| {
         let manifest = up.as_ref().and_then(|up| up.pipeline(id));
-        let is_ready = manifest.is_some_and(|manifest| manifest.ready);
-        let missing = match manifest {
-            Some(manifest) => manifest.missing.clone(),
+        let models = up.as_ref().map(|up| up.models()).unwrap_or_default();
+        let readiness = manifest.map(|manifest| Readiness::of(manifest, &models));
+        let is_ready = readiness.is_some_and(Readiness::can_run);
+        let missing = match readiness {
+            Some(readiness) => readiness.missing.to_owned(),
             None if up.is_some() => format!("no pipeline `{id}` is installed"),
             None => "the sidecar is starting".to_owned(),
         };
@@ -94,7 +96,8 @@ fn figures(app: &App, up: Option<&Up>) -> Value {
             "reason": device.reason,
         })),
         "models": up.as_ref().map(|up| {
-            let state = |model: &wire::ModelStatus| (model.model.clone(), model.state.clone().into());
+            let state =
+                |model: &wire::ModelStatus| (model.model.clone(), Value::from(&*model.state));
             up.models().iter().map(state).collect::<Map<String, Value>>()
         }),
         "queue": {

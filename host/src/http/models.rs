@@ -17,12 +17,7 @@ use super::App;
 use super::job::Caller;
 use super::respond::{Answer, json as json_answer};
 use crate::problem::{self, Problem};
-use crate::sidecar::{Up, wire};
-
-/// From what may be told soonest to what keeps a run from starting: a pipeline with a choice of
-/// models is as far as the best of them.
-const STATES: [&str; 7] =
-    ["ready", "loading", "mapping", "unloading", "unloaded", "failed", "missing"];
+use crate::sidecar::{Readiness, Up, wire};
 
 /// `GET /v1/models`.
 pub(super) async fn list(State(app): State<Arc<App>>, _caller: Caller) -> Answer {
@@ -88,7 +83,7 @@ fn model(up: &Up, pipeline: &wire::PipelineManifest) -> Value {
         "gpu_bytes": pipeline.memory_gpu_bytes,
     });
     let statuses = up.models();
-    let (state, missing) = readiness(pipeline, &statuses);
+    let Readiness { state, missing } = Readiness::of(pipeline, &statuses);
     let weights = pipeline.weights.iter().map(|weights| {
         weights_json(weights, statuses.iter().find(|status| status.model == weights.model))
     });
@@ -109,25 +104,6 @@ fn model(up: &Up, pipeline: &wire::PipelineManifest) -> Value {
         "outputs": slots(&pipeline.outputs),
         "params_schema": schema,
     })
-}
-
-/// State of a pipeline, and what to do about it where that is `missing`.
-fn readiness<'a>(
-    pipeline: &'a wire::PipelineManifest,
-    statuses: &'a [wire::ModelStatus],
-) -> (&'a str, &'a str) {
-    let its = |status: &&wire::ModelStatus| {
-        pipeline.weights.iter().any(|weights| weights.model == status.model)
-    };
-    let rank = |status: &&wire::ModelStatus| {
-        STATES.iter().position(|state| *state == status.state).unwrap_or(STATES.len())
-    };
-    match statuses.iter().filter(its).min_by_key(rank) {
-        Some(best) if best.state == "missing" => (&best.state, &best.reason),
-        Some(best) => (&best.state, ""),
-        None if pipeline.ready => ("ready", &pipeline.missing),
-        None => ("missing", &pipeline.missing),
-    }
 }
 
 fn weights_json(weights: &wire::Weights, status: Option<&wire::ModelStatus>) -> Value {
@@ -171,47 +147,4 @@ fn slot(slot: &wire::Slot) -> Value {
         "count_max": slot.count_max,
         "description": slot.description,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pipeline(models: &[&str], ready: bool) -> wire::PipelineManifest {
-        let weights = models
-            .iter()
-            .map(|model| wire::Weights { model: (*model).to_owned(), ..wire::Weights::default() });
-        let missing = "install ffmpeg".to_owned();
-        wire::PipelineManifest {
-            ready,
-            missing,
-            weights: weights.collect(),
-            ..wire::PipelineManifest::default()
-        }
-    }
-
-    fn status(model: &str, state: &str) -> wire::ModelStatus {
-        let (model, state) = (model.to_owned(), state.to_owned());
-        let reason = "postern pull it".to_owned();
-        wire::ModelStatus { model, state, reason, ..wire::ModelStatus::default() }
-    }
-
-    #[test]
-    fn a_pipeline_is_as_far_as_the_best_of_its_models() {
-        let statuses = [status("a", "missing"), status("b", "unloaded"), status("c", "ready")];
-        let of = |models: &[&str]| {
-            let pipeline = pipeline(models, true);
-            let (state, missing) = readiness(&pipeline, &statuses);
-            (state.to_owned(), missing.to_owned())
-        };
-        assert_eq!(of(&["a"]), ("missing".into(), "postern pull it".into()));
-        assert_eq!(of(&["a", "b"]), ("unloaded".into(), String::new()));
-        assert_eq!(of(&["a", "b", "c"]), ("ready".into(), String::new()));
-    }
-
-    #[test]
-    fn a_pipeline_without_models_says_itself_whether_it_is_ready() {
-        assert_eq!(readiness(&pipeline(&[], true), &[]), ("ready", "install ffmpeg"));
-        assert_eq!(readiness(&pipeline(&[], false), &[]), ("missing", "install ffmpeg"));
-    }
 }

@@ -1,7 +1,7 @@
 //! A pull from its plan to its last rename.
 //!
-//! Owns the folder of weights while it works (`.incoming/<model>.lock`). Always: `<weights>/<model>`
-//! changes only after everything was fetched, digested and looked at.
+//! Owns the folder of weights while it works (`.incoming/<model>.lock`). Always: what is in
+//! `<weights>/<model>` changes only after everything was fetched, digested and looked at.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
