@@ -16,7 +16,9 @@ use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext
 use postern_sidecar::registry::Registry;
 use postern_sidecar::server::{Server, Settings};
 use postern_sidecar::sharp::probe::Stage;
-use postern_sidecar::weights::{Files, Folder, Models, ModelsSettings, source, sources};
+use postern_sidecar::weights::{
+    Files, Folder, Models, ModelsSettings, Source, source, sources, unpack,
+};
 use postern_sidecar::{bench, check_case};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -120,6 +122,12 @@ enum Weights {
     Check {
         model: String,
         /// The folder with the files.
+        dir: PathBuf,
+    },
+    /// Takes a model's files out of the archives that they are published in.
+    Unpack {
+        model: String,
+        /// The folder with the archives; the files go there, too.
         dir: PathBuf,
     },
 }
@@ -229,6 +237,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
             print_json(&sources().iter().map(|source| source.shown()).collect::<Vec<_>>())
         }
         Verb::Weights(Weights::Check { model, dir }) => check_weights(&model, dir),
+        Verb::Weights(Weights::Unpack { model, dir }) => {
+            unpack(find_source(&model)?, &dir)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Run(options) => run_once(options),
     }
 }
@@ -345,9 +357,12 @@ fn run_bench(bench: Bench) -> Result<ExitCode> {
     print_json(&bench::sharp::run(&weights, rounds as usize, &mut told)?)
 }
 
+fn find_source(model: &str) -> Result<&'static Source> {
+    source(model).ok_or_else(|| anyhow!("no model `{model}`"))
+}
+
 fn check_weights(model: &str, dir: PathBuf) -> Result<ExitCode> {
-    let source = source(model).ok_or_else(|| anyhow!("no model `{model}`"))?;
-    let files = Files::of(source, dir)?;
+    let files = Files::of(find_source(model)?, dir)?;
     Registry::standard(Models::default()).check_weights(model, &files)?;
     print_json(&serde_json::json!({ "model": model, "files": files.paths() }))
 }

@@ -61,7 +61,7 @@ impl Files {
     /// # Errors
     /// As [`Folder::find`].
     pub fn of(source: &Source, folder: PathBuf) -> Result<Self, RunError> {
-        let paths: Vec<PathBuf> = source.files.iter().map(|file| folder.join(&file.name)).collect();
+        let paths: Vec<PathBuf> = source.required().map(|file| folder.join(&file.name)).collect();
         match paths.iter().find(|path| !path.is_file()) {
             Some(path) => Err(missing(source, Some(path))),
             None => Ok(Self { folder, paths }),
@@ -74,7 +74,7 @@ impl Files {
         Self { folder, paths }
     }
 
-    /// All of them, in the order of the model's source.
+    /// Those that have to be there, in the order of the model's source.
     #[must_use]
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths

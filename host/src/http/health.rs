@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::admin;
 use super::respond::{Answer, json as json_answer};
 use super::{App, Peer};
+use super::{admin, models};
 use crate::gate::Service;
 use crate::settings::Audience;
-use crate::sidecar::Up;
+use crate::sidecar::{Up, wire};
 
 /// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,17 +43,8 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
 /// The same for one service: its pipelines have to be ready too. `members` are added and win.
 pub(super) fn of_service(app: &App, service: &Service, members: &Map<String, Value>) -> Response {
     let up = app.jobs.sidecar().up();
-    let pipelines = service.pipelines.iter().map(|id| {
-        let manifest = up.as_ref().and_then(|up| up.pipeline(id));
-        let is_ready = manifest.is_some_and(|manifest| manifest.ready);
-        let missing = match manifest {
-            Some(manifest) => manifest.missing.clone(),
-            None if up.is_some() => format!("no pipeline `{id}` is installed"),
-            None => "the sidecar is starting".to_owned(),
-        };
-        json!({ "id": id, "ready": is_ready, "missing": missing })
-    });
-    let pipelines: Vec<Value> = pipelines.collect();
+    let pipelines: Vec<Value> =
+        service.pipelines.iter().map(|id| pipeline(up.as_deref(), id)).collect();
     let is_well = up.is_some() && pipelines.iter().all(|pipeline| pipeline["ready"] == true);
     let mut body = figures(app, up.as_deref());
     body["status"] = word(is_well).into();
@@ -63,6 +54,21 @@ pub(super) fn of_service(app: &App, service: &Service, members: &Map<String, Val
         body[name] = value.clone();
     }
     json_answer(status(is_well), &body)
+}
+
+/// Whether a run of it would find what it needs, and else what to do.
+fn pipeline(up: Option<&Up>, id: &str) -> Value {
+    let Some(up) = up else {
+        return json!({ "id": id, "ready": false, "missing": "the sidecar is starting" });
+    };
+    let Some(manifest) = up.pipeline(id) else {
+        let missing = format!("no pipeline `{id}` is installed");
+        return json!({ "id": id, "ready": false, "missing": missing });
+    };
+    let statuses = up.models();
+    let (state, missing) = models::readiness(manifest, &statuses);
+    let is_ready = !["missing", "failed"].contains(&state);
+    json!({ "id": id, "ready": is_ready, "missing": missing })
 }
 
 fn status(is_well: bool) -> StatusCode {
@@ -93,6 +99,10 @@ fn figures(app: &App, up: Option<&Up>) -> Value {
             "name": device.name,
             "reason": device.reason,
         })),
+        "models": up.map(|up| {
+            let state = |model: &wire::ModelStatus| (model.model.clone(), model.state.clone().into());
+            up.models().iter().map(state).collect::<Map<String, Value>>()
+        }),
         "queue": {
             "queued": load.queued,
             "processing": load.running,
