@@ -108,11 +108,11 @@ pub(crate) fn document(openapi: &mut Value) {
         openapi["paths"][old.path] = item;
     }
     let page = |name: &str, summary: &str| {
+        let schema = json!({ "application/json": { "schema": { "type": "object" } } });
+        let responses = json!({ "200": { "description": summary, "content": schema } });
         json!({ "get": {
             "operationId": name, "summary": summary, "tags": ["sharp"], "security": [],
-            "deprecated": true,
-            "responses": { "200": { "description": summary, "content":
-                { "application/json": { "schema": { "type": "object" } } } } }
+            "deprecated": true, "responses": responses
         } })
     };
     openapi["paths"]["/sharp/"] = page("sharp-index", "Name, version and routes; needs no key");
