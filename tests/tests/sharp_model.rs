@@ -1,134 +1,182 @@
-//! Service `sharp` with a model: a golden's small network under the published file's name, so that
-//! the whole way is gone in a second.
+//! Service `sharp` with a model of small sizes: answers as customers get them.
 
-use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use postern_tests::client::{Client, base64, file, send};
+use bytes::Bytes;
+use postern_tests::client::{Answer, Client, base64, file, send};
 use postern_tests::gate::{Gate, Setup};
-use postern_tests::picture;
+use postern_tests::patience::until;
+use postern_tests::{picture, weights};
 use reqwest::Method;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// Gaussians of the small network.
-const COUNT: usize = 2 * 64 * 64;
-/// Of them as PLY.
-const PLY_BYTES: usize = 666 + 56 * COUNT + 128;
+static GATE: LazyLock<Gate> = LazyLock::new(|| start(""));
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/sharp/11_e2e_grid2_no_overlap")
+const PREDICT: &str = "/v1/sharp/predict";
+const SIZE: (u32, u32) = (96, 64);
+
+fn start(settings: &str) -> Gate {
+    let settings = settings.to_owned();
+    Gate::start_with(Setup { settings, weights: Some(weights::sharp), ..Setup::default() })
 }
 
-/// A folder of weights.
-static WEIGHTS: LazyLock<TempDir> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let model = folder.path().join("sharp");
-    std::fs::create_dir(&model).expect("a folder");
-    let weights = std::fs::read(golden().join("weights.safetensors")).expect("is tracked");
-    std::fs::write(model.join("sharp_2572gikvuh.pt"), weights).expect("the weights");
-    let case = std::fs::read(golden().join("case.json")).expect("is tracked");
-    let case: Value = serde_json::from_slice(&case).expect("JSON");
-    std::fs::write(model.join("config.json"), case["config"].to_string()).expect("the sizes");
-    folder
-});
-
-static GATE: LazyLock<Gate> = LazyLock::new(|| {
-    let settings = format!("[sidecar]\nweights_dir = {:?}\n", WEIGHTS.path());
-    Gate::start_with(Setup { settings, ..Setup::default() })
-});
-
-fn png() -> bytes::Bytes {
-    picture::square(96, 64, 0)
+fn png() -> Bytes {
+    picture::square(SIZE.0, SIZE.1, 0)
 }
 
-fn form() -> Form {
-    Form::new().part("image", file("picture.png", png()))
+fn form(part: &'static str) -> Form {
+    Form::new().part(part, file("picture.png", png()))
 }
 
-async fn upload(client: &Client, path: &str, form: Form) -> postern_tests::client::Answer {
+async fn upload(client: &Client, path: &str, form: Form) -> Answer {
     send(client.request(Method::POST, path).multipart(form)).await
 }
 
-#[tokio::test]
-async fn a_picture_comes_back_as_gaussians_with_its_files_linked() {
-    let client = GATE.tenant("files").await;
-    let form = form().text("outputs", "ply,json,preview").text("focal_px", "80");
-    let job = upload(&client, "/v1/sharp/predict", form).await.ok();
-    let result = &job["result"];
-    assert_eq!(result["num_gaussians"], COUNT);
-    assert_eq!([&result["width"], &result["height"]], [&json!(96), &json!(64)]);
-    assert_eq!((&result["focal_px"], &result["axes"]), (&json!(80.0), &json!("opencv")));
-    let url = |name: &str| result["artifacts"][name]["url"].as_str().expect("a link").to_owned();
-    let ply = client.get(&url("ply")).await;
-    assert_eq!((ply.status, ply.body.len()), (200, PLY_BYTES));
-    assert!(ply.body.starts_with(b"ply\nformat binary_little_endian 1.0\nelement vertex 8192\n"));
-    let preview = client.get(&url("preview")).await;
-    assert_eq!(preview.header("content-type"), Some("image/png"));
-    assert_eq!(picture::decode(&preview.body).width(), 96);
-    let text = client.get(&url("json")).await.json();
-    assert_eq!(text["means"].as_array().map(Vec::len), Some(COUNT));
-    let range = client.request(Method::GET, &url("ply")).header("range", "bytes=0-2");
-    let part = send(range).await;
-    assert_eq!((part.status, &part.body[..]), (206, &b"ply"[..]));
+async fn raw(client: &Client, path: &str) -> Answer {
+    let request = client.request(Method::POST, path).header("content-type", "image/png");
+    send(request.body(png())).await
+}
+
+/// How many Gaussians the header of a PLY promises.
+#[track_caller]
+fn vertices(ply: &[u8]) -> u64 {
+    let end = ply.windows(11).position(|bytes| bytes == b"end_header\n").expect("a header");
+    let head = std::str::from_utf8(&ply[..end]).expect("text");
+    assert!(head.starts_with("ply\nformat binary_little_endian 1.0\n"), "{head}");
+    let count = head.lines().find_map(|line| line.strip_prefix("element vertex "));
+    count.and_then(|count| count.parse().ok()).expect("a count")
 }
 
 #[tokio::test]
-async fn a_format_is_answered_with_the_file_itself() {
-    let client = GATE.tenant("format").await;
-    let path = "/v1/sharp/predict?format=ply&axes=gltf";
-    let answer =
-        send(client.request(Method::POST, path).header("content-type", "image/png").body(png()))
-            .await;
-    assert_eq!((answer.status, answer.body.len()), (200, PLY_BYTES));
-    assert!(answer.header("etag").is_some() && answer.header("content-location").is_some());
-    let splat =
-        client.post("/v1/sharp/predict?format=splat", &json!({ "image": base64(&png()) })).await;
-    assert_eq!((splat.status, splat.body.len()), (200, 32 * COUNT));
-}
-
-#[tokio::test]
-async fn the_same_is_had_as_a_job() {
+async fn a_picture_becomes_a_job_whose_files_are_linked() {
     let client = GATE.tenant("job").await;
-    let request = client.request(Method::POST, "/v1/sharp/predict").header("prefer", "wait=0");
-    let id = send(request.multipart(form())).await.accepted();
-    let job = client.job_in(&id, &["succeeded"]).await;
-    assert_eq!(job["result"]["num_gaussians"], COUNT);
-}
-
-#[tokio::test]
-async fn clients_of_the_earlier_service_get_what_they_know() {
-    let client = GATE.tenant("old").await;
-    let answer = upload(&client, "/sharp/predict", form().text("f_px", "77")).await.ok();
-    assert_eq!([&answer["width"], &answer["height"]], [&json!(96), &json!(64)]);
-    assert_eq!((&answer["focal_px"], &answer["num_gaussians"]), (&json!(77.0), &json!(COUNT)));
-    for column in ["means", "scales", "rotations", "colors", "opacities"] {
-        assert_eq!(answer[column].as_array().map(Vec::len), Some(COUNT), "{column}");
+    let form = form("image").text("outputs", "ply,splat,preview").text("focal_px", "90.5");
+    let answer = upload(&client, PREDICT, form).await;
+    let (job, result) = (answer.ok(), answer.result());
+    assert_eq!((&result["width"], &result["height"]), (&json!(SIZE.0), &json!(SIZE.1)));
+    assert_eq!((&result["focal_px"], &result["focal_source"]), (&json!(90.5), &json!("parameter")));
+    let count = result["num_gaussians"].as_u64().expect("a count");
+    let artifacts = result["artifacts"].as_object().expect("an object");
+    assert_eq!(artifacts.keys().collect::<Vec<_>>(), ["ply", "preview", "splat"]);
+    let mut bytes = Vec::new();
+    for name in ["ply", "splat", "preview"] {
+        let artifact = &artifacts[name];
+        let found = client.get(artifact["url"].as_str().expect("a link")).await;
+        assert_eq!(found.status, 200);
+        assert_eq!(artifact["bytes"], found.body.len());
+        assert_eq!(artifact["media_type"].as_str(), found.header("content-type"));
+        bytes.push(found.body);
     }
-    let ply = upload(&client, "/sharp/predict/ply", form()).await;
-    assert_eq!((ply.status, ply.body.len()), (200, PLY_BYTES));
-    let health = Client::new(client.address()).get("/sharp/health").await;
-    assert_eq!(health.status, 200, "{}", health.text());
+    assert!(count > 0 && vertices(&bytes[0]) == count);
+    assert_eq!(bytes[1].len() as u64, 32 * count);
+    assert!(picture::decode(&bytes[2]).width() > 0);
+    let id = job["id"].as_str().expect("an id");
+    assert_eq!(client.job(id).await["result"], result, "the same later");
 }
 
 #[tokio::test]
-async fn a_bad_picture_is_refused_by_name() {
-    let client = GATE.tenant("bad").await;
-    let whole = png();
-    let cut = Form::new().part("image", file("cut.png", whole.slice(..whole.len() / 2)));
-    let answer = upload(&client, "/v1/sharp/predict", cut).await;
-    answer.problem(422, "image_undecodable", Some("image"));
-    let huge = Form::new().part("image", file("huge.png", picture::claiming(20_000, 20_000)));
-    let answer = upload(&client, "/v1/sharp/predict", huge).await;
-    assert_eq!(answer.status, 422, "{}", answer.text());
+async fn with_a_format_the_answer_is_the_file_itself() {
+    let client = GATE.tenant("format").await;
+    for (format, media_type, magic) in [
+        ("ply", "application/octet-stream", &b"ply\n"[..]),
+        ("spz", "application/octet-stream", b"\x1f\x8b"),
+        ("splat", "application/octet-stream", b""),
+        ("sog", "application/zip", b"PK\x03\x04"),
+        ("json", "application/json", b"{\"num_gaussians\":"),
+    ] {
+        let path = format!("{PREDICT}?format={format}");
+        let request = client.request(Method::POST, &path).header("content-type", "image/png");
+        // What was made just now has no part that a client could know of.
+        let request = request.header("range", "bytes=0-1").header("if-none-match", "*");
+        let answer = send(request.body(png())).await;
+        assert_eq!(answer.status, 200, "{format}: {}", answer.text());
+        assert_eq!(answer.header("content-type"), Some(media_type), "{format}");
+        assert!(answer.body.starts_with(magic), "{format}");
+        let name = format!("attachment; filename=\"gaussians.{format}\"");
+        assert_eq!(answer.header("content-disposition"), Some(name.as_str()));
+        let place = answer.header("content-location").expect("it says where the file stays");
+        let again = client.get(place).await;
+        assert_eq!(again.body, answer.body, "{format}");
+        assert_eq!(again.header("etag"), answer.header("etag"));
+        assert!(answer.header("etag").is_some());
+        let link = answer.header("link").expect("it says which job it was");
+        let job = link.trim_start_matches('<').split('>').next().expect("an address");
+        let job = client.get(job).await.ok();
+        let outputs = job["outputs"].as_array().expect("outputs");
+        assert_eq!(outputs.len(), 1, "nothing else is made: {outputs:?}");
+    }
+    let request = client.request(Method::POST, &format!("{PREDICT}?format=ply"));
+    let request = request.header("prefer", "respond-async").multipart(form("file"));
+    let id = send(request).await.accepted();
+    client.job_in(&id, &["succeeded"]).await;
+}
+
+#[tokio::test]
+async fn a_client_of_the_earlier_service_gets_what_it_knows() {
+    let client = GATE.tenant("old").await;
+    let health = GATE.client().get("/sharp/health").await.ok();
+    assert_eq!((&health["status"], &health["model_loaded"]), (&json!("healthy"), &json!(true)));
+    let all = upload(&client, "/sharp/predict", form("file").text("f_px", "90.5")).await.ok();
+    let count = all["num_gaussians"].as_u64().expect("a count");
+    assert_eq!((&all["width"], &all["height"]), (&json!(SIZE.0), &json!(SIZE.1)));
+    assert_eq!(all["focal_px"], 90.5);
+    for name in ["means", "scales", "rotations", "colors", "opacities"] {
+        let rows = all[name].as_array().map(Vec::len);
+        assert_eq!(rows, usize::try_from(count).ok(), "{name}");
+    }
+    let path = "/sharp/predict/ply";
+    let first = upload(&client, path, form("image").text("focal_length", "90.5")).await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    assert_eq!(vertices(&first.body), count);
+    let second = raw(&client, &format!("{path}?focal_px=90.5")).await;
+    let third = client.post(path, &json!({ "image": base64(&png()), "f_px": 90.5 })).await;
+    assert!(first.body == second.body && first.body == third.body);
+    // The header that these clients send.
+    let key = client.key().expect("a tenant's client has one");
+    let request = GATE.client().request(Method::POST, path).header("x-api-key", key);
+    let fourth = send(request.multipart(form("file"))).await;
+    assert_eq!(vertices(&fourth.body), count);
+}
+
+#[tokio::test]
+async fn a_picture_that_breaks_off_is_refused_with_its_field() {
+    let client = GATE.tenant("torn").await;
+    let torn = png().slice(..png().len() / 2);
+    for path in [PREDICT, "/sharp/predict", "/sharp/predict/ply"] {
+        let form = Form::new().part("file", file("torn.png", torn.clone()));
+        upload(&client, path, form).await.problem(422, "image_undecodable", Some("image"));
+    }
+    let outside = form("image").text("principal_x", "1000");
+    let outside = upload(&client, PREDICT, outside).await;
+    outside.problem(422, "params_out_of_range", Some("principal_x"));
+}
+
+#[tokio::test]
+async fn a_run_that_outlasts_the_wait_is_a_failure_that_names_its_job() {
+    let gate = start("[limits]\nwait_secs_max = 0\n");
+    let client = gate.tenant("slow").await;
+    let answer = raw(&client, "/sharp/predict/ply").await;
+    let problem = answer.problem(504, "run_unfinished", None);
+    assert_eq!(answer.header("retry-after"), None, "a second try would be a second run");
+    let job = answer.header("location").expect("it says where to ask").to_owned();
+    let detail = problem["detail"].as_str().expect("a text");
+    let file = format!("{job}/outputs/gaussians.ply");
+    assert!(detail.contains(&file), "{detail}");
+    let id = job.rsplit('/').next().expect("an id");
+    client.job_in(id, &["succeeded"]).await;
+    assert!(vertices(&client.get(&file).await.body) > 0);
+    let request = client.request(Method::POST, "/sharp/predict").header("prefer", "wait=5");
+    let id = send(request.multipart(form("file"))).await.accepted();
+    let job: Value = client.job_in(&id, &["succeeded"]).await;
+    assert_eq!(job["outputs"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]
 async fn the_list_of_models_tells_how_the_load_went() {
     let client = GATE.tenant("models").await;
-    upload(&client, "/v1/sharp/predict", form()).await.ok();
-    let told = postern_tests::patience::until("the model is told to be ready", async || {
+    upload(&client, PREDICT, form("image")).await.ok();
+    let told = until("the model is told to be ready", async || {
         let models = client.get("/v1/models").await.ok();
         let models = models["data"].as_array().expect("a list").clone();
         let sharp = models.into_iter().find(|model| model["name"] == "sharp")?;
@@ -138,5 +186,5 @@ async fn the_list_of_models_tells_how_the_load_went() {
     let weights = &told["weights"][0];
     assert_eq!(weights["licence"]["research_only"], true, "{weights}");
     assert!(weights["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{weights}");
-    assert!(weights["load_ms"].is_number(), "{weights}");
+    assert!(weights["load_ms"].is_number() && weights["loaded_at"].is_string(), "{weights}");
 }
