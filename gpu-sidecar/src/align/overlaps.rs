@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::clean::is_space;
+
 /// Characters of a group's text; the rest is cut off. Protects the encoder; part of the results.
 pub const TEXT_CHARS_MAX: usize = 10_000;
 /// Stands for a sentence without a character.
@@ -27,7 +29,7 @@ impl<'a> Overlaps<'a> {
     /// [`BLANK`].
     #[must_use]
     pub fn new(sentences: &'a [String], layers: usize) -> Self {
-        let trimmed = sentences.iter().map(|sentence| match sentence.trim() {
+        let trimmed = sentences.iter().map(|sentence| match sentence.trim_matches(is_space) {
             "" => BLANK,
             text => text,
         });
