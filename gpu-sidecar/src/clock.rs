@@ -1,9 +1,9 @@
 //! Time: the only place in the sidecar that reads a clock.
 //!
-//! Owns the monotonic clock, for deadlines and durations. The hour of the day only tells one start
-//! of the process from another.
+//! Owns the monotonic clock, for deadlines and durations. The hour of the day tells one start of
+//! the process from another, and people when a model was loaded.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// This moment on the monotonic clock.
 #[must_use]
@@ -14,7 +14,13 @@ pub fn now() -> Instant {
 
 /// Nanoseconds since the Unix epoch.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the one home of the clock")]
 pub(crate) fn wall_nanos() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
+    since_epoch().as_nanos()
+}
+
+/// Time since the Unix epoch, to be shown.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one home of the clock")]
+pub(crate) fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

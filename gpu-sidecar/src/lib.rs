@@ -17,3 +17,4 @@ pub mod registry;
 pub mod server;
 pub mod splat;
 pub mod vision;
+pub mod weights;

@@ -50,6 +50,7 @@ pub struct RunContext {
     sink: ProgressSink,
     fraction: f64,
     reported: Option<(Instant, &'static str)>,
+    load: Duration,
 }
 
 impl RunContext {
@@ -70,6 +71,7 @@ impl RunContext {
             sink,
             fraction: 0.0,
             reported: None,
+            load: Duration::ZERO,
         }
     }
 
@@ -91,6 +93,17 @@ impl RunContext {
     /// Those of [`Cancel::check`].
     pub fn check_cancel(&self) -> Result<(), RunError> {
         self.cancel.check()
+    }
+
+    /// `span` of the run went into loading a model, or waiting for another run to load it.
+    pub fn add_load(&mut self, span: Duration) {
+        self.load += span;
+    }
+
+    /// What [`RunContext::add_load`] came to.
+    #[must_use]
+    pub fn load(&self) -> Duration {
+        self.load
     }
 
     /// Says how far the run is. May be called as often as one likes; reports between two of the

@@ -199,8 +199,8 @@ fn finished(outcome: Outcome, context: &RunContext, elapsed: Duration) -> wire::
     event(Event::Finished(wire::Finished {
         metadata: outcome.metadata,
         outputs: outputs.collect(),
-        load_ms: 0,
-        run_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        load_ms: millis(context.load()),
+        run_ms: millis(elapsed.saturating_sub(context.load())),
     }))
 }
 
@@ -208,9 +208,13 @@ fn event(event: Event) -> wire::RunEvent {
     wire::RunEvent { event: Some(event) }
 }
 
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The host logs each job's change of state; here only what someone has to look into.
 fn log_end(result: &Result<Outcome, RunError>, elapsed: Duration) {
-    let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let elapsed_ms = millis(elapsed);
     match result {
         Ok(_) => tracing::debug!(elapsed_ms, "run finished"),
         Err(error @ (RunError::Internal(_) | RunError::Device(_))) => {

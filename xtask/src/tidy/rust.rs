@@ -16,7 +16,7 @@ const UNSAFE_HOMES: &[&str] = &[
     "gpu-sidecar/src/vision/gray/luma.rs",
     "gpu-sidecar/src/vision/resize/along.rs",
     "gpu-sidecar/src/vision/simd.rs",
-    "gpu-sidecar/src/weights.rs",
+    "gpu-sidecar/src/weights/mapping.rs",
     "gpu-sidecar/src/device/cuda.rs",
     "gpu-sidecar/src/vision/cuda/backend.rs",
     "gpu-sidecar/src/vision/cuda/driver.rs",
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn an_unsafe_block_without_a_reason_above_it_is_found() {
-        let path = "gpu-sidecar/src/weights.rs";
+        let path = "gpu-sidecar/src/weights/mapping.rs";
         assert_eq!(lines(safety, path, "fn a() {\n    unsafe { b() }\n}\n"), [2]);
         let reason = "// SAFETY: b has no preconditions.\n";
         assert_eq!(lines(safety, path, &format!("{reason}let a = unsafe {{ b() }};\n")), [0; 0]);
