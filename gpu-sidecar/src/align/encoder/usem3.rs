@@ -43,7 +43,7 @@ const LANGUAGES: &[&str] =
     &["ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"];
 
 /// Told each stage's name and rows, for comparison with goldens.
-pub(crate) type Trace<'a> = &'a mut dyn FnMut(&'static str, &Tensor);
+pub type Trace<'a> = &'a mut dyn FnMut(&'static str, &Tensor);
 
 /// The model and its tokeniser.
 #[derive(Debug)]
@@ -102,31 +102,13 @@ struct Order {
     stages: [&'static str; 2],
 }
 
-/// Why the model could not be put together.
-#[derive(Debug, thiserror::Error)]
-pub enum Usem3Error {
-    /// A parameter is missing or of another shape or type.
-    #[error("the parameters are not those of usem3")]
-    Parameters(#[from] candle_core::Error),
-    /// The tokeniser was refused.
-    #[error(transparent)]
-    Tokenizer(#[from] super::sentencepiece::SentencePieceError),
-    /// The tokeniser has pieces that the table has no row for.
-    #[error("the tokeniser has {0} pieces and the table {TABLE_ROWS} rows")]
-    Pieces(usize),
-}
-
 impl Usem3 {
-    /// Of the converted parameters and the SentencePiece model file.
+    /// Of the parameters under the names that [`super::repack::Repack`] gives them.
     /// # Errors
-    /// [`Usem3Error`].
-    pub fn load(
-        parameters: &mut dyn Parameters,
-        tokenizer: &[u8],
-    ) -> std::result::Result<Self, Usem3Error> {
-        let tokenizer = SentencePiece::new(tokenizer)?;
+    /// A parameter is missing or of another shape; the tokeniser has more pieces than the table.
+    pub fn load(parameters: &mut dyn Parameters, tokenizer: SentencePiece) -> Result<Self> {
         if tokenizer.len() > TABLE_ROWS {
-            return Err(Usem3Error::Pieces(tokenizer.len()));
+            candle_core::bail!("{} pieces, and the table has {TABLE_ROWS} rows", tokenizer.len());
         }
         let mut root = Scope::root(parameters);
         let mut head = |name: &str, out, of| root.at("head").take(name, &[out, of]);
@@ -154,8 +136,42 @@ impl Usem3 {
         })
     }
 
+    /// The input of the model for a text's tokens.
+    #[must_use]
+    pub fn input(&self, tokens: &[u32]) -> Vec<u32> {
+        [&[OPEN], tokens, &[CLOSE]].concat()
+    }
+
+    /// The vector of one input, and every step to it: name and numbers, a row per token where the
+    /// step has tokens.
+    /// # Errors
+    /// A token that the table has no row for; the device.
+    pub fn steps(&self, input: &[u32], trace: Trace<'_>) -> Result<Vec<f32>> {
+        if let Some(token) = input.iter().find(|&&token| token as usize >= TABLE_ROWS) {
+            candle_core::bail!("there is no token {token}");
+        }
+        let mut rows = Neighbourhoods::default();
+        let second = rows.add(input);
+        let mut trace = |name: &'static str, table: &Tensor| {
+            let place: Vec<u32> = match name {
+                "token_embedding" | "projection" | "projection_ln" => {
+                    second.iter().map(|&row| rows.token_of(row)).collect()
+                }
+                _ if name.ends_with(".h1") => {
+                    second.iter().map(|&row| rows.first_of(row)).collect()
+                }
+                _ if name.ends_with(".h2") || name == "features_ln" => second.clone(),
+                _ => vec![0],
+            };
+            if let Ok(rows) = gather(table, place) {
+                trace(name, &rows);
+            }
+        };
+        self.vectors(&rows, std::slice::from_ref(&second), &mut trace)
+    }
+
     /// Features of every row of the second layer, `(N, FEATURES)`.
-    pub(super) fn features(&self, rows: &Neighbourhoods, trace: Trace<'_>) -> Result<Tensor> {
+    fn features(&self, rows: &Neighbourhoods, trace: Trace<'_>) -> Result<Tensor> {
         let tokens = self.table.rows(rows.tokens(), self.pooling.weight.device())?; // (T, WIDTH)
         trace("token_embedding", &tokens);
         let x = self.projection.apply(&tokens, LinearAfter::default())?;
@@ -179,7 +195,7 @@ impl Usem3 {
 
     /// Sums of features over each sequence, divided by the root of its tokens, `(B, FEATURES)`, and
     /// those roots, `(B, 1)`, to vectors before they are scaled, `(B, WIDTH)`.
-    pub(super) fn head(&self, sums: &Tensor, roots: &Tensor, trace: Trace<'_>) -> Result<Tensor> {
+    fn head(&self, sums: &Tensor, roots: &Tensor, trace: Trace<'_>) -> Result<Tensor> {
         let bias = roots.matmul(&self.pooling.bias.reshape((1, WIDTH))?)?;
         let after = LinearAfter { add: Some(&bias), ..LinearAfter::default() };
         let g = nn::linear(sums, &self.pooling.weight, None, after)?;
@@ -197,7 +213,7 @@ impl Usem3 {
     }
 
     /// Unit vectors of sequences whose tokens have these rows.
-    pub(super) fn vectors(
+    fn vectors(
         &self,
         rows: &Neighbourhoods,
         sequences: &[Vec<u32>],
@@ -249,7 +265,7 @@ impl TokenModel for Usem3 {
             while rows.len() < ROWS_MAX
                 && let Some(tokens) = left.next()
             {
-                batch.push(rows.add(&enclosed(tokens)));
+                batch.push(rows.add(&self.input(tokens)));
             }
             vectors.extend(self.vectors(&rows, &batch, &mut |_, _| {})?);
             let done = 1.0 - left.len() as f64 / sequences.len() as f64;
@@ -259,11 +275,6 @@ impl TokenModel for Usem3 {
         }
         Ok(vectors)
     }
-}
-
-/// The model's input for a text's tokens.
-pub(super) fn enclosed(tokens: &[u32]) -> Vec<u32> {
-    [&[OPEN], tokens, &[CLOSE]].concat()
 }
 
 /// Sums over the rows of each sequence in its order, divided by the root of their number,
@@ -313,11 +324,8 @@ fn gather(x: &Tensor, indexes: Vec<u32>) -> Result<Tensor> {
 impl Table {
     fn load(scope: &mut Scope<'_>) -> Result<Self> {
         let levels = scope.take("levels", &[TABLE_ROWS, WIDTH])?;
-        if levels.dtype() != DType::U8 {
-            candle_core::bail!("table.levels is {:?}, not u8", levels.dtype());
-        }
         Ok(Self {
-            levels: levels.flatten_all()?.to_vec1()?,
+            levels: levels.to_dtype(DType::U8)?.flatten_all()?.to_vec1()?,
             scale: scope.take("scale", &[CHUNKS])?.to_vec1()?,
             low: scope.take("low", &[CHUNKS])?.to_vec1()?,
         })
