@@ -8,6 +8,8 @@ pub mod clean;
 pub mod language;
 pub mod split;
 
+pub mod document;
+
 pub mod encoder;
 pub mod overlaps;
 
@@ -21,6 +23,8 @@ pub mod search;
 pub mod second_pass;
 pub mod similarity;
 mod tables;
+
+pub mod answer;
 
 /// Why a text cannot be aligned: what whoever sent it can mend.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,6 +8,7 @@
 pub(crate) mod files;
 pub(crate) mod stage;
 
+mod align;
 mod vision;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub use stage::Stage;
 type Check = fn(&Path, DeviceKind) -> Result<Vec<Case>, CheckError>;
 
 /// The models that can be checked, by the name that the command line takes.
-const MODELS: &[(&str, Check)] = &[("vision", vision::run)];
+const MODELS: &[(&str, Check)] = &[("align", align::run), ("vision", vision::run)];
 
 /// What came of every case; serialises as the list of them.
 #[derive(Debug, Serialize)]

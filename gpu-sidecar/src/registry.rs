@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::pipeline::{Manifest, Pipeline};
+use crate::pipelines::align::{Align, Encoders};
 use crate::pipelines::{echo::Echo, vision::Vision};
 
 /// Pipelines by `name@version`.
@@ -26,7 +27,11 @@ impl Registry {
     /// Everything in this build.
     #[must_use]
     pub fn standard() -> Self {
-        Self::new([Arc::new(Echo) as Arc<dyn Pipeline>, Arc::new(Vision)])
+        Self::new([
+            Arc::new(Echo) as Arc<dyn Pipeline>,
+            Arc::new(Align::new(Encoders::installed())),
+            Arc::new(Vision),
+        ])
     }
 
     /// These pipelines. The last of two with the same name and version wins.

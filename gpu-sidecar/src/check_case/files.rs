@@ -22,6 +22,7 @@ pub(crate) struct Tensor {
 pub(crate) enum Values {
     U8(Vec<u8>),
     F32(Vec<f32>),
+    I32(Vec<i32>),
 }
 
 /// An 8-bit picture: 1 channel, or 3 in the order red, green, blue.
@@ -33,7 +34,7 @@ pub(crate) struct Picture {
     pub(crate) data: Vec<u8>,
 }
 
-fn unreadable(
+pub(crate) fn unreadable(
     path: &Path,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> CheckError {
@@ -72,6 +73,9 @@ pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, Chec
             Dtype::U8 => Values::U8(view.data().to_vec()),
             Dtype::F32 => Values::F32(
                 view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            ),
+            Dtype::I32 => Values::I32(
+                view.data().as_chunks().0.iter().map(|&b| i32::from_le_bytes(b)).collect(),
             ),
             other => return Err(unreadable(path, format!("tensor {name} is {other:?}"))),
         };
