@@ -93,7 +93,8 @@ impl Repack {
         let mut archive = Archive { zip: ZipArchive::new(file)? };
         let eps = archive.numbers("eps", "<f8", &[])?;
         let eps = eps.as_chunks().0.first().map(|&eps| f64::from_le_bytes(eps));
-        if eps != Some(EPS) {
+        // Stored wide, but it has been through f32.
+        if eps.map(|eps| eps as f32) != Some(EPS as f32) {
             return Err(wrong("eps", format!("{eps:?} is not {EPS}")));
         }
         let mut tensors = BTreeMap::new();
