@@ -16,8 +16,9 @@ use super::beads::{Kind, NO_PREDECESSOR, Pointers};
 use super::similarity::Sides;
 use super::tables::{BLOCK_ROWS, Block, Blocks};
 
-/// Scores that are held at once; enough rows for all threads, and 32 MiB.
-const SCORES_AT_ONCE: usize = 1 << 22;
+/// Scores that are held at once: enough rows for all threads, and 32 MiB. Tests hold few, so that
+/// small texts have many groups of rows.
+const SCORES_AT_ONCE: usize = if cfg!(test) { 1 << 14 } else { 1 << 22 };
 /// Blocks of rows at once, at most: bounds the wait for a cancel.
 const BLOCKS_AT_ONCE_MAX: usize = 64;
 
@@ -244,9 +245,9 @@ mod tests {
 
     #[test]
     fn a_wide_band_in_many_groups_of_rows_decides_as_the_definition_does() {
-        // 4 Mi scores are 12 blocks of rows of this width.
-        let params = AlignParams { max_align: 10, win: 100, ..AlignParams::default() };
-        check((70, 1900), params);
+        for max_align in [4, 10] {
+            check((70, 190), AlignParams { max_align, win: 100, ..AlignParams::default() });
+        }
     }
 
     #[test]
