@@ -18,6 +18,8 @@ pub mod band;
 pub mod beads;
 pub mod dots;
 pub mod first_pass;
+#[cfg(test)]
+mod plain;
 pub mod score;
 pub mod search;
 pub mod second_pass;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use postern_sidecar::align::score::score_files;
 use postern_sidecar::check_case;
 use postern_sidecar::device::{Device, DeviceChoice, DeviceKind};
 use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
@@ -39,6 +40,9 @@ Examples:
   # the CUDA kernels against the same results
   postern-sidecar check-case vision tests/goldens/vision --device cuda
 
+  # how good an alignment is
+  postern-sidecar score-alignment out/result.json gold.txt
+
   # what can run here, as JSON
   postern-sidecar manifest
 ";
@@ -61,13 +65,20 @@ enum Verb {
     Serve(Serve),
     /// Compares a model with upstream's results: JSON on standard output, exit 0 when all pass.
     CheckCase {
-        /// `vision`
+        /// `align` or `vision`
         model: String,
         /// Folder with a `manifest.json`.
         dir: PathBuf,
         /// Which kernels compute: `cuda` needs a GPU and a build with CUDA.
         #[arg(long, value_enum, default_value_t = KernelsArg::Cpu)]
         device: KernelsArg,
+    },
+    /// Prints precision, recall and F1 of alignments as JSON; documents are counted together.
+    ScoreAlignment {
+        /// An answer of `align@1` or lines `[0, 1]:[0]`, then the same as people made it; as many
+        /// pairs as there are documents.
+        #[arg(num_args = 2.., required = true, value_names = ["RESULT", "GOLD"])]
+        files: Vec<PathBuf>,
     },
     /// Prints the manifests of all pipelines as JSON.
     Manifest,
@@ -151,6 +162,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Serve(options) => serve(options),
         Verb::CheckCase { model, dir, device } => check_case(&model, &dir, device),
+        Verb::ScoreAlignment { files } => score_alignment(&files),
         Verb::Manifest => print_json(&Registry::standard().manifests()),
         Verb::Run(options) => run_once(options),
     }
@@ -249,6 +261,14 @@ fn check_case(model: &str, dir: &Path, device: KernelsArg) -> Result<ExitCode> {
     let report = check_case::run_on(model, dir, device)?;
     print_json(&report)?;
     Ok(if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn score_alignment(files: &[PathBuf]) -> Result<ExitCode> {
+    let (pairs, rest) = files.as_chunks();
+    if !rest.is_empty() {
+        bail!("give a gold file for every result");
+    }
+    print_json(&score_files(pairs)?)
 }
 
 fn run_once(options: RunOnce) -> Result<ExitCode> {

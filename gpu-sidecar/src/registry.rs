@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::pipeline::{Manifest, Pipeline};
-use crate::pipelines::align::{Align, Encoders};
+use crate::pipelines::align::{Align, NotInstalled};
 use crate::pipelines::{echo::Echo, vision::Vision};
 
 /// Pipelines by `name@version`.
@@ -29,7 +29,7 @@ impl Registry {
     pub fn standard() -> Self {
         Self::new([
             Arc::new(Echo) as Arc<dyn Pipeline>,
-            Arc::new(Align::new(Encoders::installed())),
+            Arc::new(Align::new(Arc::new(NotInstalled))),
             Arc::new(Vision),
         ])
     }

@@ -8,9 +8,6 @@ use crate::vision::simd::{Isa, mul_add, per_isa};
 
 /// Partial sums of a product: one 64-byte vector.
 const LANES: usize = 16;
-/// Rows and columns of a tile: its sums and what they are made of stay in registers.
-const TILE: usize = 4;
-
 /// Rows of vectors of one width, one after another.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
@@ -59,73 +56,116 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     out[0]
 }
 
-per_isa! { fn products_on = products_body(left: Rows<'_>, right: Rows<'_>, out: &mut [f32]) }
-
-#[inline(always)]
-fn products_body<const FMA: bool>(left: Rows<'_>, right: Rows<'_>, out: &mut [f32]) {
-    let columns = right.count();
-    let mut i = 0;
-    while i + TILE <= left.count() {
-        let band = &mut out[i * columns..(i + TILE) * columns];
-        strip::<FMA, TILE>(left.take(i), right, band);
-        i += TILE;
-    }
-    while i < left.count() {
-        strip::<FMA, 1>(left.take(i), right, &mut out[i * columns..(i + 1) * columns]);
-        i += 1;
+/// The sums of a tile of 4 by 4 fit into 32 registers of 64 bytes, of 2 by 2 into 16 of 32.
+fn products_on(isa: Isa, left: Rows<'_>, right: Rows<'_>, out: &mut [f32]) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) => products_by_four(isa, left, right, out),
+        _ => products_by_two(isa, left, right, out),
     }
 }
 
-/// `R` rows with all columns.
-#[inline(always)]
-fn strip<const FMA: bool, const R: usize>(left: [&[f32]; R], right: Rows<'_>, out: &mut [f32]) {
-    let columns = right.count();
-    let mut j = 0;
-    while j + TILE <= columns {
-        let sums = tile::<FMA, R, TILE>(left, right.take(j));
-        for (r, row) in sums.iter().enumerate() {
-            out[r * columns + j..][..TILE].copy_from_slice(row);
-        }
-        j += TILE;
-    }
-    while j < columns {
-        let sums = tile::<FMA, R, 1>(left, right.take(j));
-        for (r, row) in sums.iter().enumerate() {
-            out[r * columns + j] = row[0];
-        }
-        j += 1;
-    }
+per_isa! {
+    fn products_by_four = by_four(left: Rows<'_>, right: Rows<'_>, out: &mut [f32])
+}
+per_isa! {
+    fn products_by_two = by_two(left: Rows<'_>, right: Rows<'_>, out: &mut [f32])
 }
 
-#[inline(always)]
-fn tile<const FMA: bool, const R: usize, const C: usize>(
-    left: [&[f32]; R],
-    right: [&[f32]; C],
-) -> [[f32; C]; R] {
-    let mut sums = [[[0f32; LANES]; C]; R];
-    let left = left.map(|row| row.as_chunks::<LANES>());
-    let right = right.map(|row| row.as_chunks::<LANES>());
-    let whole = left[0].0.len();
-    let (left_whole, right_whole) =
-        (left.map(|(chunks, _)| &chunks[..whole]), right.map(|(chunks, _)| &chunks[..whole]));
-    for k in 0..whole {
-        for r in 0..R {
-            for c in 0..C {
-                for lane in 0..LANES {
-                    let (a, b) = (left_whole[r][k][lane], right_whole[c][k][lane]);
-                    sums[r][c][lane] = mul_add::<FMA>(a, b, sums[r][c][lane]);
+/// One step of every sum of a tile. Written out: loops over rows and columns would leave the sums
+/// in memory.
+macro_rules! step {
+    ($sums:ident, $left:ident, $right:ident, $k:ident, [$($r:literal)*], $columns:tt) => {
+        $(step!(row $sums[$r], &$left[$r][$k], $right, $k, $columns);)*
+    };
+    (row $sums:expr, $a:expr, $right:ident, $k:ident, [$($c:literal)*]) => {
+        $($sums[$c] = step::<FMA>($sums[$c], $a, &$right[$c][$k]);)*
+    };
+}
+
+/// A function of `$rows` vectors and `$columns` others that gives all products.
+macro_rules! tile {
+    ($name:ident, $rows:literal $each_row:tt, $columns:literal $each_column:tt) => {
+        #[inline(always)]
+        fn $name<const FMA: bool>(
+            left: [&[f32]; $rows],
+            right: [&[f32]; $columns],
+        ) -> [[f32; $columns]; $rows] {
+            let left = left.map(|row| row.as_chunks::<LANES>());
+            let right = right.map(|row| row.as_chunks::<LANES>());
+            let whole = left[0].0.len();
+            let left_whole = left.map(|(chunks, _)| &chunks[..whole]);
+            let right_whole = right.map(|(chunks, _)| &chunks[..whole]);
+            let mut sums = [[[0f32; LANES]; $columns]; $rows];
+            for k in 0..whole {
+                step!(sums, left_whole, right_whole, k, $each_row, $each_column);
+            }
+            // A copy, because this one is indexed by variables.
+            let mut all = sums;
+            for (sums, (_, rest)) in all.iter_mut().zip(left) {
+                for (sums, (_, other)) in sums.iter_mut().zip(right) {
+                    for ((sum, &a), &b) in sums.iter_mut().zip(rest).zip(other) {
+                        *sum = mul_add::<FMA>(a, b, *sum);
+                    }
+                }
+            }
+            all.map(|row| row.map(tree))
+        }
+    };
+}
+
+/// All products, in tiles of `$size` rows and columns, and smaller ones at the edges.
+macro_rules! kernel {
+    ($name:ident, $size:literal $each:tt) => {
+        #[inline(always)]
+        fn $name<const FMA: bool>(left: Rows<'_>, right: Rows<'_>, out: &mut [f32]) {
+            tile!(square, $size $each, $size $each);
+            tile!(tall, $size $each, 1 [0]);
+            tile!(wide, 1 [0], $size $each);
+            tile!(single, 1 [0], 1 [0]);
+            let (rows, columns) = (left.count(), right.count());
+            let (rows_tiled, columns_tiled) = (rows - rows % $size, columns - columns % $size);
+            for i in (0..rows_tiled).step_by($size) {
+                for j in (0..columns_tiled).step_by($size) {
+                    store(&square::<FMA>(left.take(i), right.take(j)), out, (i, j), columns);
+                }
+                for j in columns_tiled..columns {
+                    store(&tall::<FMA>(left.take(i), right.take(j)), out, (i, j), columns);
+                }
+            }
+            for i in rows_tiled..rows {
+                for j in (0..columns_tiled).step_by($size) {
+                    store(&wide::<FMA>(left.take(i), right.take(j)), out, (i, j), columns);
+                }
+                for j in columns_tiled..columns {
+                    store(&single::<FMA>(left.take(i), right.take(j)), out, (i, j), columns);
                 }
             }
         }
+    };
+}
+kernel!(by_four, 4 [0 1 2 3]);
+kernel!(by_two, 2 [0 1]);
+
+#[inline(always)]
+fn step<const FMA: bool>(sums: [f32; LANES], a: &[f32; LANES], b: &[f32; LANES]) -> [f32; LANES] {
+    let mut out = sums;
+    for lane in 0..LANES {
+        out[lane] = mul_add::<FMA>(a[lane], b[lane], sums[lane]);
     }
-    for r in 0..R {
-        for c in 0..C {
-            for (lane, (&a, &b)) in left[r].1.iter().zip(right[c].1).enumerate() {
-                sums[r][c][lane] = mul_add::<FMA>(a, b, sums[r][c][lane]);
-            }
-        }
+    out
+}
+
+#[inline(always)]
+fn store<const R: usize, const C: usize>(
+    tile: &[[f32; C]; R],
+    out: &mut [f32],
+    (i, j): (usize, usize),
+    columns: usize,
+) {
+    for (r, row) in tile.iter().enumerate() {
+        out[(i + r) * columns + j..][..C].copy_from_slice(row);
     }
-    sums.map(|row| row.map(tree))
 }
 
 /// The sum of all lanes: halves are added to halves.

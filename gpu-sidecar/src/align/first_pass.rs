@@ -80,3 +80,37 @@ impl Row {
         Self { low, sums }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::align::aligner::single_rows;
+    use crate::align::plain::{self, noise};
+    use crate::align::search::nearest;
+
+    #[test]
+    fn the_pass_decides_as_the_definition_does() {
+        for (m, n) in [(1, 1), (1, 9), (30, 40), (40, 30), (3, 900), (900, 3), (260, 700)] {
+            let source = noise(m, 1, 5, None);
+            let target = noise(n, 1, 6, Some(&source));
+            let (left, right) = (single_rows(&source), single_rows(&target));
+            let neighbours =
+                nearest(left, right, 3, &mut |_| ControlFlow::Continue(())).expect("no break");
+            let got = decide(&neighbours, (m, n));
+            for (i, want) in plain::first_pass(&neighbours, (m, n)).iter().enumerate() {
+                assert_eq!(got.row(i), want, "{m} × {n}, row {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_band_without_a_way_through_has_no_anchors() {
+        let (source, target) = (noise(1, 1, 5, None), noise(2000, 1, 6, None));
+        let (left, right) = (single_rows(&source), single_rows(&target));
+        let neighbours =
+            nearest(left, right, 3, &mut |_| ControlFlow::Continue(())).expect("no break");
+        assert!(anchors(&decide(&neighbours, (1, 2000))).is_empty());
+    }
+}

@@ -4,8 +4,14 @@
 //! only. Source: `shared/reference/bertalign/SPEC.md`, section 12.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+/// An answer with both texts of the largest size is smaller. Protects memory from a wrong file.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// One bead as files have it: numbers of source and of target sentences, from 0.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -41,13 +47,18 @@ pub struct Tally {
 
 /// Each from 0 to 1; 0 where there is nothing to count.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct Scores {
+    /// Share of the tested beads that the gold has.
     pub precision_strict: f64,
+    /// The same, where beads that join some of the same sentences count.
     pub precision_lax: f64,
+    /// Share of the gold's beads that were found.
     pub recall_strict: f64,
+    /// As `precision_lax`.
     pub recall_lax: f64,
+    /// Harmonic mean of precision and recall.
     pub f1_strict: f64,
+    /// As `precision_lax`.
     pub f1_lax: f64,
 }
 
@@ -144,6 +155,65 @@ pub fn parse(text: &str) -> Result<Vec<Link>, LinksError> {
     }
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     lines.map(|(text, line)| parse_line(text).ok_or(LinksError::Line { line })).collect()
+}
+
+/// What [`score_files`] prints.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FileScores {
+    /// Pairs of files.
+    pub documents: usize,
+    /// Of all of them together.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// The same before it was divided.
+    pub counts: Tally,
+}
+
+/// Why files could not be scored.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// A file is missing, too large, or not UTF-8.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file has no alignment.
+    #[error("{}", path.display())]
+    Links {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: LinksError,
+    },
+}
+
+/// Scores results against gold, a pair of files for each document.
+/// # Errors
+/// [`ScoreError`].
+pub fn score_files(pairs: &[[PathBuf; 2]]) -> Result<FileScores, ScoreError> {
+    let mut counts = Tally::default();
+    for [result, gold] in pairs {
+        counts.add(&read(result)?, &read(gold)?);
+    }
+    Ok(FileScores { documents: pairs.len(), scores: counts.scores(), counts })
+}
+
+fn read(path: &Path) -> Result<Vec<Link>, ScoreError> {
+    let text =
+        read_text(path).map_err(|source| ScoreError::File { path: path.to_owned(), source })?;
+    parse(&text).map_err(|source| ScoreError::Links { path: path.to_owned(), source })
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "has more than 64 MiB"));
+    }
+    Ok(text)
 }
 
 fn parse_line(line: &str) -> Option<Link> {

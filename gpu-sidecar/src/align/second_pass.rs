@@ -16,8 +16,9 @@ use super::beads::{Kind, NO_PREDECESSOR, Pointers};
 use super::similarity::Sides;
 use super::tables::{BLOCK_ROWS, Block, Blocks};
 
-/// Scores that are held at once; enough rows for all threads, and 32 MiB.
-const SCORES_AT_ONCE: usize = 1 << 22;
+/// Scores that are held at once: enough rows for all threads, and 32 MiB. Tests hold few, so that
+/// small texts have many groups of rows.
+const SCORES_AT_ONCE: usize = if cfg!(test) { 1 << 14 } else { 1 << 22 };
 /// Blocks of rows at once, at most: bounds the wait for a cancel.
 const BLOCKS_AT_ONCE_MAX: usize = 64;
 
@@ -185,5 +186,89 @@ impl Decisions {
         }
         self.sums.push_front(sums);
         self.sums.truncate(self.kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::align::plain::{self, noise};
+    use crate::align::similarity::AlignParams;
+
+    fn go_on(_: f64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    #[track_caller]
+    fn check((m, n): (usize, usize), params: AlignParams) {
+        let source = noise(m, params.layers(), 1, None);
+        let target = noise(n, params.layers(), 2, Some(&source));
+        let sides = Sides::new(&source, &target, params);
+        let steps =
+            (1..m.min(n) / 7 + 1).map(|step| (step * 7 * m / m.max(n), step * 7 * n / m.max(n)));
+        let anchors: Vec<_> = steps.filter(|&(i, j)| i > 0 && j > 0).collect();
+        let mut distinct: Vec<(usize, usize)> = Vec::new();
+        for anchor in anchors {
+            if distinct.last().is_none_or(|last| last.0 < anchor.0 && last.1 < anchor.1) {
+                distinct.push(anchor);
+            }
+        }
+        let band = Band::around(&distinct, (m, n), params.win);
+        let got = decide(&sides, &band, &mut go_on).expect("nobody breaks off");
+        for (i, want) in plain::second_pass(&sides, &band).iter().enumerate() {
+            assert_eq!(got.row(i), want, "{m} × {n}, {params:?}, row {i}");
+        }
+        let beads = got.walk_back(&kinds(params.max_align)).expect("a way through");
+        let sources: usize = beads.iter().map(|bead| bead.source.len()).sum();
+        let targets: usize = beads.iter().map(|bead| bead.target.len()).sum();
+        assert_eq!((sources, targets), (m, n));
+    }
+
+    #[test]
+    fn tables_of_products_decide_as_the_definition_does() {
+        let usual = AlignParams::default();
+        for counts in
+            [(1, 1), (1, 9), (9, 1), (2, 3), (4, 5), (5, 4), (255, 250), (256, 260), (257, 90)]
+        {
+            check(counts, usual);
+        }
+        for params in [
+            AlignParams { margin: false, ..usual },
+            AlignParams { len_penalty: false, ..usual },
+            AlignParams { max_align: 2, ..usual },
+            AlignParams { max_align: 9, win: 0, ..usual },
+            AlignParams { skip: -1.0, win: 40, ..usual },
+        ] {
+            check((61, 70), params);
+        }
+    }
+
+    #[test]
+    fn a_wide_band_in_many_groups_of_rows_decides_as_the_definition_does() {
+        for max_align in [4, 10] {
+            check((70, 190), AlignParams { max_align, win: 100, ..AlignParams::default() });
+        }
+    }
+
+    #[test]
+    fn equal_ways_end_with_the_first_kind() {
+        let params = AlignParams { skip: 0.0, ..AlignParams::default() };
+        let mut source = noise(6, params.layers(), 3, None);
+        source.vectors.fill(0.0);
+        let target = source.clone();
+        let sides = Sides::new(&source, &target, params);
+        let band = Band::around(&[], (6, 6), params.win);
+        let got = decide(&sides, &band, &mut go_on).expect("nobody breaks off");
+        assert!((1..=6).all(|i| got.row(i)[1..].iter().all(|&kind| kind == 0)));
+        assert!((1..=6).all(|i| got.row(i)[0] == 1));
+    }
+
+    #[test]
+    fn a_pass_that_is_broken_off_has_no_result() {
+        let params = AlignParams::default();
+        let source = noise(5, params.layers(), 3, None);
+        let sides = Sides::new(&source, &source, params);
+        let band = Band::around(&[], (5, 5), params.win);
+        assert!(decide(&sides, &band, &mut |_| ControlFlow::Break(())).is_none());
     }
 }

@@ -45,22 +45,31 @@ mod begin {
 }
 
 /// Where encoders come from.
-#[derive(Debug, Clone, Copy)]
-pub struct Encoders {
+pub trait Encoders: Send + Sync {
     /// What is missing and how to install it; empty when the usual encoder is there.
-    pub missing: fn() -> String,
-    /// Opens one; `Unavailable` when its weights are missing.
-    pub open: fn(EncoderName, &mut RunContext) -> Result<Arc<dyn Encoder>, RunError>,
+    fn missing(&self) -> String;
+
+    /// Opens one, for as long as a run holds it.
+    /// # Errors
+    /// `Unavailable` when its weights are missing.
+    fn open(
+        &self,
+        name: EncoderName,
+        context: &mut RunContext,
+    ) -> Result<Box<dyn Encoder>, RunError>;
 }
 
-impl Encoders {
-    /// Those whose weights are installed: none, until weights can be pulled.
-    #[must_use]
-    pub fn installed() -> Self {
-        Self {
-            missing: || missing(EncoderName::default()),
-            open: |name, _| Err(RunError::unavailable("weights_missing", missing(name))),
-        }
+/// No encoder at all: what there is where no weights are.
+#[derive(Debug, Clone, Copy)]
+pub struct NotInstalled;
+
+impl Encoders for NotInstalled {
+    fn missing(&self) -> String {
+        missing(EncoderName::default())
+    }
+
+    fn open(&self, name: EncoderName, _: &mut RunContext) -> Result<Box<dyn Encoder>, RunError> {
+        Err(RunError::unavailable("weights_missing", missing(name)))
     }
 }
 
@@ -70,22 +79,22 @@ fn missing(name: EncoderName) -> String {
 }
 
 /// The pipeline.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct Align {
-    encoders: Encoders,
+    encoders: Arc<dyn Encoders>,
 }
 
 impl Align {
     /// With these encoders.
     #[must_use]
-    pub fn new(encoders: Encoders) -> Self {
+    pub fn new(encoders: Arc<dyn Encoders>) -> Self {
         Self { encoders }
     }
 }
 
 impl Pipeline for Align {
     fn manifest(&self) -> Manifest {
-        let missing = (self.encoders.missing)();
+        let missing = self.encoders.missing();
         Manifest {
             name: "align",
             version: 1,
@@ -121,7 +130,7 @@ impl Pipeline for Align {
         let source = read(call, (SOURCE, params.language(Side::Source)?), &params)?;
         let target = read(call, (TARGET, params.language(Side::Target)?), &params)?;
         context.check_cancel()?;
-        let encoder = (self.encoders.open)(params.encoder, context)?;
+        let encoder = self.encoders.open(params.encoder, context)?;
         let run = Run { params, encoder: &*encoder, context };
         run.finish(source, target)
     }
