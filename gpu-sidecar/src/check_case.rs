@@ -6,9 +6,11 @@
 //! model joins with a file under `check_case/` and a line in `MODELS`. Start at [`run`].
 
 pub(crate) mod files;
+pub(crate) mod golden;
 pub(crate) mod stage;
 
 mod align;
+mod sharp;
 mod vision;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +25,8 @@ pub use stage::Stage;
 type Check = fn(&Path, DeviceKind) -> Result<Vec<Case>, CheckError>;
 
 /// The models that can be checked, by the name that the command line takes.
-const MODELS: &[(&str, Check)] = &[("align", align::run), ("vision", vision::run)];
+const MODELS: &[(&str, Check)] =
+    &[("align", align::run), ("sharp", sharp::run), ("vision", vision::run)];
 
 /// What came of every case; serialises as the list of them.
 #[derive(Debug, Serialize)]

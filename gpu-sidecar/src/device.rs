@@ -59,6 +59,17 @@ impl DeviceKind {
         if cuda::BUILT { &[Self::Cpu, Self::Cuda] } else { &[Self::Cpu] }
     }
 
+    /// Where the models' tensors live.
+    ///
+    /// # Errors
+    /// There is no usable GPU, or this build cannot use one.
+    pub fn tensors(self) -> Result<candle_core::Device, NoDevice> {
+        match self {
+            Self::Cpu => Ok(candle_core::Device::Cpu),
+            Self::Cuda => cuda::tensors().map_err(|reason| NoDevice { reason }),
+        }
+    }
+
     /// As it is written on the wire: `cpu`, `cuda`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -6,6 +6,7 @@
 //! Start at `pipeline::Pipeline`, then `server`.
 
 pub mod align;
+pub mod bench;
 pub mod check_case;
 pub mod clock;
 pub mod device;
@@ -15,6 +16,7 @@ pub mod pipeline;
 pub mod pipelines;
 pub mod registry;
 pub mod server;
+pub mod sharp;
 pub mod splat;
 pub mod vision;
 pub mod weights;

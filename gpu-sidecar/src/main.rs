@@ -12,11 +12,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use postern_sidecar::align::score::score_files;
-use postern_sidecar::check_case;
 use postern_sidecar::device::{Device, DeviceChoice, DeviceKind};
 use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
 use postern_sidecar::registry::Registry;
 use postern_sidecar::server::{Server, Settings};
+use postern_sidecar::sharp::probe::Stage;
+use postern_sidecar::weights::{
+    Files, Folder, Models, ModelsSettings, Source, source, sources, unpack,
+};
+use postern_sidecar::{bench, check_case};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -43,8 +47,15 @@ Examples:
   # how good an alignment is
   postern-sidecar score-alignment out/result.json gold.txt
 
+  # how long a picture takes here, without the weights
+  postern-sidecar bench sharp --weights random
+
   # what can run here, as JSON
   postern-sidecar manifest
+
+  # where weights come from, as JSON; whether fetched ones are a model's
+  postern-sidecar weights list
+  postern-sidecar weights check sharp postern-data/weights/sharp
 ";
 
 /// Runs pipelines: models, kernels and media decoders, behind one Unix socket.
@@ -80,10 +91,75 @@ enum Verb {
         #[arg(num_args = 2.., required = true, value_names = ["RESULT", "GOLD"])]
         files: Vec<PathBuf>,
     },
+    /// Times a model at full size, stage by stage: JSON on standard output.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Prints the manifests of all pipelines as JSON.
-    Manifest,
+    Manifest {
+        #[command(flatten)]
+        models: ModelOptions,
+    },
+    /// Says where weights come from, and looks at some that were fetched.
+    #[command(subcommand)]
+    Weights(Weights),
     /// Runs one call by hand.
     Run(RunOnce),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// One picture of 1536 x 1536 on the CPU.
+    Sharp {
+        /// `random`, or a checkpoint's file.
+        #[arg(long, default_value = "random")]
+        weights: String,
+        /// Of the random weights.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Predictions, one after another.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+        rounds: u32,
+        /// Threads; all cores by default.
+        #[arg(long)]
+        threads: Option<usize>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Weights {
+    /// Prints the sources of all models as JSON: what `postern pull` goes by.
+    List,
+    /// Compares a model's files with what its pipelines load, by name and shape.
+    Check {
+        model: String,
+        /// The folder with the files.
+        dir: PathBuf,
+    },
+    /// Takes a model's files out of the archives that they are published in.
+    Unpack {
+        model: String,
+        /// The folder with the archives; the files go there, too.
+        dir: PathBuf,
+    },
+}
+
+/// Where weights lie and how long an idle model keeps its memory.
+#[derive(Debug, clap::Args)]
+struct ModelOptions {
+    /// The folder of weights, filled by `postern pull`; without one every model is missing.
+    #[arg(long)]
+    weights: Option<PathBuf>,
+    /// A model that no run has used for so many seconds is unloaded; 0: never.
+    #[arg(long, value_name = "SECS", default_value_t = 300)]
+    idle_unload: u32,
+}
+
+impl ModelOptions {
+    fn models(self) -> Models {
+        let folder = self.weights.map(Folder::at).unwrap_or_default();
+        let idle = Duration::from_secs(self.idle_unload.into());
+        Models::new(ModelsSettings { folder, idle_unload: (!idle.is_zero()).then_some(idle) })
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -103,6 +179,8 @@ struct Serve {
     /// Ends when standard input does: the parent keeps a pipe open, however it dies.
     #[arg(long)]
     exit_with_stdin: bool,
+    #[command(flatten)]
+    models: ModelOptions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -121,6 +199,8 @@ struct RunOnce {
     /// Where to compute.
     #[arg(long, value_enum, default_value_t = DeviceArg::Auto)]
     device: DeviceArg,
+    #[command(flatten)]
+    models: ModelOptions,
 }
 
 /// What cases are checked on: there is no falling back, or the answer would be of something else.
@@ -163,7 +243,16 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Serve(options) => serve(options),
         Verb::CheckCase { model, dir, device } => check_case(&model, &dir, device),
         Verb::ScoreAlignment { files } => score_alignment(&files),
-        Verb::Manifest => print_json(&Registry::standard().manifests()),
+        Verb::Bench(bench) => run_bench(bench),
+        Verb::Manifest { models } => print_json(&Registry::standard(models.models()).manifests()),
+        Verb::Weights(Weights::List) => {
+            print_json(&sources().iter().map(|source| source.shown()).collect::<Vec<_>>())
+        }
+        Verb::Weights(Weights::Check { model, dir }) => check_weights(&model, dir),
+        Verb::Weights(Weights::Unpack { model, dir }) => {
+            unpack(find_source(&model)?, &dir)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Run(options) => run_once(options),
     }
 }
@@ -197,11 +286,12 @@ fn serve(options: Serve) -> Result<ExitCode> {
         runs_max: options.runs_max.map_or(cores.max(RUNS_MIN), |runs| runs as usize),
     };
     let device = Device::find(options.device.into())?;
+    let registry = Registry::standard(options.models.models());
     // One thread serves the socket: the work is on others, and a short answer takes no thread hop.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (socket, runs_max) = (settings.socket.display().to_string(), settings.runs_max);
-        let server = Server::bind(settings, Registry::standard(), device.clone())?;
+        let server = Server::bind(settings, registry, device.clone())?;
         let (kind, name, reason) = (device.kind.as_str(), device.name, device.reason);
         tracing::info!(socket, runs_max, device = kind, name, reason, "sidecar ready");
         let stop = stop_on_signals()?;
@@ -271,10 +361,37 @@ fn score_alignment(files: &[PathBuf]) -> Result<ExitCode> {
     print_json(&score_files(pairs)?)
 }
 
+fn run_bench(bench: Bench) -> Result<ExitCode> {
+    let Bench::Sharp { weights, seed, rounds, threads } = bench;
+    if let Some(threads) = threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let weights = match weights.as_str() {
+        "random" => bench::sharp::Weights::Random { seed },
+        path => bench::sharp::Weights::Files(vec![PathBuf::from(path)]),
+    };
+    let mut told = |stage: Stage| {
+        // For people who wait; a closed terminal is no reason to stop.
+        let _ = writeln!(io::stderr(), "{}", stage.name());
+    };
+    print_json(&bench::sharp::run(&weights, rounds as usize, &mut told)?)
+}
+
+fn find_source(model: &str) -> Result<&'static Source> {
+    source(model).ok_or_else(|| anyhow!("no model `{model}`"))
+}
+
+fn check_weights(model: &str, dir: PathBuf) -> Result<ExitCode> {
+    let files = Files::of(find_source(model)?, dir)?;
+    Registry::standard(Models::default()).check_weights(model, &files)?;
+    print_json(&serde_json::json!({ "model": model, "files": files.paths() }))
+}
+
 fn run_once(options: RunOnce) -> Result<ExitCode> {
-    let registry = Registry::standard();
+    let registry = Registry::standard(options.models.models());
     let entry = registry.get(&options.pipeline).ok_or_else(|| {
-        let known: Vec<String> = registry.manifests().iter().map(|known| known.id()).collect();
+        let known: Vec<String> =
+            registry.manifests().iter().map(|known| known.manifest.id()).collect();
         anyhow!("no pipeline `{}`; there are: {}", options.pipeline, known.join(", "))
     })?;
     let inputs = options.inputs.into_iter().map(|(slot, path)| {

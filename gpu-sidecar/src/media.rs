@@ -9,7 +9,9 @@ mod decode;
 mod encode;
 mod ffmpeg;
 mod limits;
+mod photo;
 mod picture;
+mod png;
 mod probe;
 
 use crate::vision::plane::Plane;
@@ -18,7 +20,9 @@ pub use decode::{Ending, Frames, Sampling, Stamp};
 pub use encode::Encoder;
 pub use ffmpeg::{Ffmpeg, INSTALL_HINT};
 pub use limits::VIDEO_PIXELS_MAX;
+pub use photo::{Photo, photo};
 pub use picture::{PICTURE_PIXELS_MAX, picture, picture_size};
+pub use png::{png, write_png};
 pub use probe::Video;
 
 /// One decoded frame, `(height, width)` of red, green, blue.

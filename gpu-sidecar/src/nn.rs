@@ -1,16 +1,31 @@
 //! Layers of neural networks: what models are made of.
 //!
 //! Owns each layer's definition (in candle's operators, file `plain`) and its fast form on the CPU.
-//! Knows tensors; no model, no weights' names. Always: both forms give the same numbers to rounding,
-//! and a shape that does not fit is an error of candle's, not a panic. On a GPU, or with a type other
-//! than f32, the definition runs.
+//! Knows tensors; no model, no weights' names. Always: both forms give the same numbers to
+//! rounding, and a shape that does not fit is an error of candle's, not a panic. On a GPU, or with
+//! a type other than f32, the definition runs.
 
+mod after;
+mod attention;
+mod conv;
+mod conv_transpose;
+mod gemm;
+mod held;
+mod linear;
+mod math;
+mod norms;
 mod parameters;
 mod plain;
+mod random;
+#[cfg(test)]
+mod tests;
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, Result, Tensor};
+
+use crate::vision::simd::Isa;
 
 pub use parameters::{Parameters, Scope};
+pub use random::RandomParameters;
 
 /// What is done to each value of a product before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +77,10 @@ pub fn linear(
     bias: Option<&Tensor>,
     after: LinearAfter<'_>,
 ) -> Result<Tensor> {
+    let all = [Some(x), Some(weight), bias, after.scale, after.add];
+    if held::all(all.into_iter().flatten()) {
+        return linear::linear(Isa::best(), x, weight, bias, after);
+    }
     plain::linear(x, weight, bias, after)
 }
 
@@ -75,6 +94,10 @@ pub fn conv2d(
     bias: Option<&Tensor>,
     options: ConvOptions<'_>,
 ) -> Result<Tensor> {
+    let [first, second] = options.add;
+    if held::all([Some(x), Some(weight), bias, first, second].into_iter().flatten()) {
+        return conv::conv2d(Isa::best(), x, weight, bias, options);
+    }
     plain::conv2d(x, weight, bias, options)
 }
 
@@ -84,6 +107,9 @@ pub fn conv2d(
 /// # Errors
 /// Shapes or types that do not fit.
 pub fn conv_transpose_2x2(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    if held::all([Some(x), Some(weight), bias].into_iter().flatten()) {
+        return conv_transpose::conv_transpose_2x2(Isa::best(), x, weight, bias);
+    }
     plain::conv_transpose_2x2(x, weight, bias)
 }
 
@@ -94,6 +120,10 @@ pub fn conv_transpose_2x2(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) ->
 /// # Errors
 /// Shapes or types that do not fit.
 pub fn self_attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let is_narrow = heads * 3 * attention::HEAD_MAX >= qkv.dim(D::Minus1)?;
+    if held::all([qkv]) && is_narrow {
+        return attention::self_attention(Isa::best(), qkv, heads);
+    }
     plain::self_attention(qkv, heads)
 }
 
@@ -110,6 +140,9 @@ pub struct Norm<'a> {
 /// # Errors
 /// Shapes or types that do not fit.
 pub fn layer_norm(x: &Tensor, norm: Norm<'_>) -> Result<Tensor> {
+    if held::all([x, norm.weight, norm.bias]) {
+        return norms::layer_norm(Isa::best(), x, norm);
+    }
     plain::layer_norm(x, norm)
 }
 
@@ -119,5 +152,8 @@ pub fn layer_norm(x: &Tensor, norm: Norm<'_>) -> Result<Tensor> {
 /// # Errors
 /// Shapes or types that do not fit.
 pub fn group_norm(x: &Tensor, groups: usize, norm: Norm<'_>, relu: bool) -> Result<Tensor> {
+    if held::all([x, norm.weight, norm.bias]) {
+        return norms::group_norm(Isa::best(), x, groups, norm, relu);
+    }
     plain::group_norm(x, groups, norm, relu)
 }

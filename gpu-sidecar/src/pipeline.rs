@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 
+use crate::weights::Files;
+
 pub use cancel::{Cancel, Cause};
 pub use context::{Output, Progress, ProgressSink, RunContext};
 pub use error::{Fault, RunError};
@@ -22,6 +24,20 @@ pub trait Pipeline: Send + Sync {
     /// What it is and what it takes. Computed anew on every call, because a program or weights
     /// may have been installed since.
     fn manifest(&self) -> Manifest;
+
+    /// The models that it may load, by the names of their sources; none by default.
+    fn models(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Compares the files of one of its models with what it would load, by name and shape, without
+    /// loading it: what `postern pull` asks before it installs them.
+    ///
+    /// # Errors
+    /// `Unavailable` that says how they differ.
+    fn check_weights(&self, _model: &str, _files: &Files) -> Result<(), RunError> {
+        Ok(())
+    }
 
     /// Upper bound of memory for `call`, from headers alone.
     fn need(&self, call: &Call) -> Need;

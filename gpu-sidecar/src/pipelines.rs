@@ -2,4 +2,5 @@
 
 pub mod align;
 pub mod echo;
+pub mod sharp;
 pub mod vision;

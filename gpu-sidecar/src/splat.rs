@@ -1,7 +1,36 @@
 //! 3D Gaussians: what they are, how they are moved, written, read and drawn.
 //!
-//! Owns the cloud and what works on any cloud (projection, file formats, rasteriser). Knows no model:
-//! SHARP and others hand it their Gaussians. Start at [`Gaussians`].
+//! Owns the cloud and what works on any cloud (projection, file formats, rasteriser). Knows no
+//! model: SHARP and others hand it their Gaussians. Start at [`Gaussians`].
+
+mod axes;
+mod blocks;
+pub mod camera;
+pub mod color;
+mod eigen;
+mod gzip;
+pub mod json;
+mod photo;
+pub mod ply;
+pub mod preview;
+mod quaternion;
+pub mod raster;
+mod read_error;
+pub mod sog;
+pub mod splat_file;
+pub mod spz;
+pub mod stats;
+pub mod trajectory;
+pub mod unproject;
+
+#[cfg(test)]
+mod goldens;
+#[cfg(test)]
+mod random;
+
+pub use axes::Axes;
+pub use photo::Photo;
+pub use read_error::{GAUSSIANS_MAX, ReadError};
 
 /// A cloud of Gaussians, attribute by attribute; all lists are of one length.
 ///

@@ -13,10 +13,12 @@ mod models;
 mod pytorch;
 mod resident;
 mod source;
+mod unpack;
 
 pub use account::{Account, Loaded, Placement};
 pub use checkpoint::{Checkpoint, CheckpointError, Mismatch, TensorInfo};
 pub use folder::{Files, Folder};
 pub use models::{Models, ModelsSettings};
 pub use resident::{Guard, Loading, ModelState, ModelStatus, Resident};
-pub use source::{Archive, Licence, Origin, Source, SourceFile, source, sources};
+pub use source::{Archive, Licence, Origin, ShownSource, Source, SourceFile, source, sources};
+pub use unpack::unpack;

@@ -13,6 +13,7 @@ use postern_sidecar::pipeline::{
 use postern_sidecar::pipelines::echo::Echo;
 use postern_sidecar::registry::Registry;
 use postern_sidecar::server::{BindError, Server, Settings};
+use postern_sidecar::weights::Models;
 use postern_wire::v1 as wire;
 use postern_wire::v1::failed::Kind;
 use postern_wire::v1::run_event::Event;
@@ -268,7 +269,7 @@ async fn the_socket_is_private_and_only_a_dead_one_is_replaced() {
     let bind = |socket: &std::path::Path| {
         let (socket, runs_dir) = (socket.to_owned(), folder.path().to_owned());
         let settings = Settings { socket, runs_dir, runs_max: 1 };
-        Server::bind(settings, Registry::standard(), Device::cpu()).map(drop)
+        Server::bind(settings, Registry::standard(Models::default()), Device::cpu()).map(drop)
     };
     assert!(matches!(bind(&served.socket()), Err(BindError::InUse(_))));
     assert!(matches!(bind(&file), Err(BindError::NotASocket(_))));

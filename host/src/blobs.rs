@@ -158,8 +158,8 @@ impl BlobStore {
     /// `NotFound` when its job has expired meanwhile.
     pub async fn get(&self, tenant: &TenantId, used: &BlobUse) -> io::Result<Blob> {
         let path = self.path(tenant, &used.digest);
-        let media_type = used.media_type.as_str().into();
-        blocking(move || Blob::open(&path, media_type)).await
+        let (digest, media_type) = (used.digest.clone(), used.media_type.as_str().into());
+        blocking(move || Blob::open(&path, digest, media_type)).await
     }
 
     /// Removes the files of `candidates` that no job refers to and nobody pins.

@@ -1,7 +1,7 @@
 //! The command line of `postern`.
 //!
 //! Owns the commands. Those about tenants, plans, keys and jobs work on the data folder itself;
-//! `call` is a client of a gate and has none.
+//! `call` and `batch` are clients of a gate and have none.
 //! A host that runs on it goes by a change of tenants, plans and keys when the command returns.
 //! What a script wants to read goes to standard output, everything else to standard error.
 
@@ -11,11 +11,14 @@
     reason = "this is what a command line is for"
 )]
 
+mod batch;
 mod call;
+mod client;
 mod contracts;
 mod job;
 mod key;
 mod plan;
+mod pull;
 mod serve;
 mod tenant;
 
@@ -75,6 +78,10 @@ enum Command {
     Key(key::Key),
     /// Send files to a service of a running gate and fetch the result.
     Call(call::Call),
+    /// Send every file of a folder to a service of a running gate; goes on where it stopped.
+    Batch(batch::Batch),
+    /// Fetch a model's weights, or see which there are.
+    Pull(pull::Pull),
     /// List, show and cancel jobs.
     #[command(subcommand)]
     Job(job::Job),
@@ -88,11 +95,12 @@ enum Command {
 /// # Errors
 /// Whatever keeps it from being done, for the person at the terminal.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // A customer's command: it has no data folder.
-    if let Command::Call(call) = cli.command {
-        return Ok(call.run().await);
+    match cli.command {
+        // A customer's commands: they have no data folder.
+        Command::Call(call) => Ok(call.run().await),
+        Command::Batch(batch) => Ok(batch.run().await),
+        _ => operate(cli).await.map(|()| ExitCode::SUCCESS),
     }
-    operate(cli).await.map(|()| ExitCode::SUCCESS)
 }
 
 /// The operator's commands.
@@ -118,9 +126,10 @@ async fn operate(cli: Cli) -> anyhow::Result<()> {
             key.run(&desk.office().await?, &desk.clock).await?;
             desk.settle(changes).await
         }
+        Command::Pull(pull) => pull.run(desk).await,
         Command::Job(job) => job.run(&desk.office().await?, &desk.clock).await,
         Command::Contracts(contracts) => contracts.run().await,
-        Command::Call(_) => unreachable!("`run` has dealt with it"),
+        Command::Call(_) | Command::Batch(_) => unreachable!("`run` has dealt with it"),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The gate: the policy chain and the services behind it, as components.
 //!
 //! Owns the pools of all components and the table of routes that services declared. Knows the order
-//! of the chain, not HTTP framing and not what a service does. Always: nothing is asked of a
+//! of the chain, not HTTP framing and not what a service does. Always: no request reaches a
 //! service before `auth`, `rate-limit` and `validation` have said yes, in this order; credentials
 //! reach `auth` alone; a component that does not answer refuses. Start at [`Gate::load`].
 
+mod pages;
 mod routes;
 
 use std::path::{Path, PathBuf};
@@ -14,24 +15,26 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use wasmtime::Store;
-use wasmtime::component::Resource;
+use wasmtime::component::{InstancePre, Resource};
 
 use crate::blobs::Blob;
 use crate::engine::bindings::auth::Auth;
 use crate::engine::bindings::imports::postern::types::http::{Head, Header};
 use crate::engine::bindings::imports::postern::types::principals::Principal;
+use crate::engine::bindings::pages::Pages;
 use crate::engine::bindings::rate_limit::RateLimit;
 use crate::engine::bindings::shaping::Shaping;
 use crate::engine::bindings::shaping::exports::postern::shaping::service as wit;
 use crate::engine::bindings::validation::Validation;
 use crate::engine::imports::Rules;
-use crate::engine::pool::{ComponentError, Pool, PoolOptions};
+use crate::engine::pool::{ComponentError, Pool, PoolOptions, World};
 use crate::engine::{CacheOutcome, Call, Context, Limits, LoadError, Sandbox};
 use crate::ids::{KeyId, TenantId};
 use crate::metrics::Metrics;
 use crate::problem::{self, Problem};
 use crate::settings;
 use crate::store::Job;
+pub use pages::{Page, PageContent};
 pub use routes::{Found, Match, RouteError, Routes};
 
 /// A policy decision takes microseconds; this is for a machine under water.
@@ -52,6 +55,8 @@ pub enum GateError {
     NoComponents(PathBuf, #[source] std::io::Error),
     #[error("component `{component}` did not describe itself")]
     Describe { component: Arc<str>, source: ComponentError },
+    #[error("component `{component}` {fault}")]
+    Pages { component: Arc<str>, fault: String },
     #[error(transparent)]
     Route(#[from] RouteError),
 }
@@ -137,8 +142,11 @@ impl Gate {
         };
         let mut rules = Rules::new();
         for component in loader.shaping_components()? {
-            let (service, routes) = loader.service(&component).await?;
+            let (service, routes, pages) = loader.service(&component).await?;
             let service = Arc::new(service);
+            for page in pages {
+                gate.routes.add_page(&service, page)?;
+            }
             for route in routes {
                 rules.insert((service.name.to_string(), route.name.clone()), route.rules.clone());
                 gate.routes.add(&service, route)?;
@@ -322,6 +330,12 @@ fn broken(error: &ComponentError, call: &Call) -> Problem {
     }
 }
 
+/// What a shaping component may export besides its world.
+const PAGES: &str = "postern:shaping/pages@0.1.0";
+
+/// A service as its component described it.
+type Loaded = (Service, Vec<wit::Route>, Vec<Page>);
+
 /// Makes pools of the files in one folder.
 struct Loader<'a> {
     sandbox: &'a Arc<Sandbox>,
@@ -331,14 +345,23 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn pool<W: crate::engine::pool::World>(
-        &self,
-        component: &str,
-        cpu_ms_max: u32,
-    ) -> Result<Pool<W>, LoadError> {
+    fn pool<W: World>(&self, component: &str, cpu_ms_max: u32) -> Result<Pool<W>, LoadError> {
+        self.pool_of(component, self.load(component)?, cpu_ms_max)
+    }
+
+    fn load(&self, component: &str) -> Result<InstancePre<Context>, LoadError> {
         let (pre, outcome) = self.sandbox.load(&self.dir.join(format!("{component}.wasm")))?;
         let cached = outcome == CacheOutcome::Hit;
         tracing::debug!(component, cached, "component loaded");
+        Ok(pre)
+    }
+
+    fn pool_of<W: World>(
+        &self,
+        component: &str,
+        pre: InstancePre<Context>,
+        cpu_ms_max: u32,
+    ) -> Result<Pool<W>, LoadError> {
         let options = PoolOptions {
             limits: Limits {
                 memory_bytes_max: usize::try_from(self.settings.memory_bytes_max)
@@ -368,8 +391,11 @@ impl Loader<'_> {
         Ok(names)
     }
 
-    async fn service(&self, component: &str) -> Result<(Service, Vec<wit::Route>), GateError> {
-        let pool: Pool<Shaping> = self.pool(component, self.settings.shaping_cpu_ms_max)?;
+    async fn service(&self, component: &str) -> Result<Loaded, GateError> {
+        let cpu_ms_max = self.settings.shaping_cpu_ms_max;
+        let pre = self.load(component)?;
+        let pages = self.pages(component, &pre).await?;
+        let pool: Pool<Shaping> = self.pool_of(component, pre, cpu_ms_max)?;
         let silent = |source| GateError::Describe { component: component.into(), source };
         let mut lease = pool.lease(None).await.map_err(silent)?;
         let (store, shaping) = lease.parts();
@@ -384,6 +410,27 @@ impl Loader<'_> {
             openapi: description.openapi,
             pool,
         };
-        Ok((service, description.routes))
+        Ok((service, description.routes, pages))
+    }
+
+    /// What the component shows to anyone; nothing where it does not export it.
+    async fn pages(
+        &self,
+        component: &str,
+        pre: &InstancePre<Context>,
+    ) -> Result<Vec<Page>, GateError> {
+        if pre.component().get_export_index(None, PAGES).is_none() {
+            return Ok(Vec::new());
+        }
+        let cpu_ms_max = self.settings.shaping_cpu_ms_max;
+        let pool: Pool<Pages> = self.pool_of(component, pre.clone(), cpu_ms_max)?;
+        let silent = |source| GateError::Describe { component: component.into(), source };
+        let mut lease = pool.lease(None).await.map_err(silent)?;
+        let (store, exports) = lease.parts();
+        let exports = exports.postern_shaping_pages();
+        let answer = timeout(POLICY_WALL, exports.call_describe(store)).await;
+        let listed = lease.finish(answer).map_err(silent)?;
+        pages::checked(listed)
+            .map_err(|fault| GateError::Pages { component: component.into(), fault })
     }
 }

@@ -15,6 +15,7 @@ mod linger;
 mod models;
 mod openapi;
 mod output;
+mod page;
 mod respond;
 pub mod server;
 mod service;

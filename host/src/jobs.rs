@@ -183,7 +183,8 @@ impl Jobs {
         };
         match up.pipeline(pipeline) {
             None => Err(SubmitError::Unavailable(format!("no pipeline `{pipeline}` is installed"))),
-            Some(manifest) if !manifest.ready => {
+            // Weights may have come since it said so: the run finds out, with a code of its own.
+            Some(manifest) if !manifest.ready && manifest.weights.is_empty() => {
                 Err(SubmitError::Unavailable(manifest.missing.clone()))
             }
             Some(_) => Ok(up.hello.runs_max),

@@ -1,4 +1,4 @@
-//! `postern call` as a customer starts it: options in, exit code and two texts out.
+//! `postern call` and `postern batch` as a customer starts them: options in, exit code and two texts out.
 //!
 //! Owns how the program is started: with the gate's address and the key in the environment, and
 //! with nothing else of ours that could help it.
@@ -17,7 +17,7 @@ pub struct Caller {
     key: Option<String>,
 }
 
-/// How a call ended.
+/// How a command ended.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -25,7 +25,7 @@ pub struct Said {
     pub err: String,
 }
 
-/// A call that runs.
+/// A command that runs.
 #[derive(Debug)]
 pub struct Running(Child);
 
@@ -47,11 +47,33 @@ impl Caller {
         self.key.as_deref().expect("it was made of a client with a key")
     }
 
-    /// The command, to be completed by the test.
+    /// The command `call`, to be completed by the test.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.verb("call", arguments)
+    }
+
+    /// Runs `batch` to its end.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn batch(&self, arguments: &[&str]) -> Said {
+        self.start_batch(arguments).end()
+    }
+
+    /// Starts `batch` and goes on.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn start_batch(&self, arguments: &[&str]) -> Running {
+        Running(self.verb("batch", arguments).spawn().expect("the program starts"))
+    }
+
+    fn verb(&self, verb: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("postern"));
-        command.arg("call").args(arguments).env_clear();
+        command.arg(verb).args(arguments).env_clear();
         command.env("POSTERN_URL", format!("http://{}", self.address));
         if let Some(key) = &self.key {
             command.env("POSTERN_API_KEY", key);

@@ -110,6 +110,20 @@ impl Gate {
         said(Command::new(program("postern")).args(arguments).arg("--data").arg(self.data()))
     }
 
+    /// Runs one command that has to fail, without a terminal, and gives what it complained of.
+    ///
+    /// # Panics
+    /// When the command succeeds.
+    #[must_use]
+    #[track_caller]
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(program("postern"));
+        command.args(arguments).arg("--data").arg(self.data()).stdin(Stdio::null());
+        let output = command.output().expect("the program starts");
+        assert!(!output.status.success(), "{arguments:?} succeeded");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// Starts a second host on the same data folder and waits for its end.
     #[must_use]
     pub fn serve_again(&self) -> Output {

@@ -20,6 +20,8 @@ mod guests;
 
 mod cuda;
 
+mod clients;
+
 mod up;
 
 mod suite;

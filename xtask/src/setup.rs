@@ -14,6 +14,8 @@ use crate::process;
 
 /// For the download of one target's standard library (about 30 MiB).
 const RUSTUP_LIMIT: Duration = Duration::from_secs(90);
+/// For Python to start and say what it has.
+const PYTHON_LIMIT: Duration = Duration::from_secs(30);
 
 /// A program that something of ours starts, and Debian's packages that bring it.
 struct Tool {
@@ -22,9 +24,14 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 3] = [
+const TOOLS: [Tool; 4] = [
     Tool { program: "cc", why: "compiles SQLite", packages: &["gcc", "libc6-dev"] },
     Tool { program: "ffmpeg", why: "decodes video in the sidecar", packages: &["ffmpeg"] },
+    Tool {
+        program: "python3",
+        why: "tests the Python package",
+        packages: &["python3", "python3-venv"],
+    },
     Tool { program: "curl", why: "for the examples that `up` prints", packages: &["curl"] },
 ];
 
@@ -43,6 +50,10 @@ pub(crate) fn run() -> Result<()> {
             }
         }
     }
+    if process::find_program("python3").is_some() && !has_venv() {
+        println!("setup: python3 cannot make virtual environments (Debian keeps that apart)");
+        packages.push("python3-venv");
+    }
     if !packages.is_empty() {
         install(&packages)?;
     }
@@ -52,6 +63,11 @@ pub(crate) fn run() -> Result<()> {
     };
     println!("setup: WebAssembly tool chain is there ({chain})");
     Ok(())
+}
+
+fn has_venv() -> bool {
+    let mut python = Command::new("python3");
+    process::succeeds_within(python.args(["-c", "import ensurepip, venv"]), PYTHON_LIMIT)
 }
 
 fn install_chain() -> Result<Chain> {

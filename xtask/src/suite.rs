@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 pub(crate) use self::tally::Tally;
 use crate::workspace::Workspace;
-use crate::{cuda, guests, licences, process, setup, tidy};
+use crate::{clients, cuda, guests, licences, process, setup, tidy};
 
 /// One step: what it is called, whether the later ones are in vain without it, what it does.
 struct Step {
@@ -23,7 +23,7 @@ struct Step {
     run: fn(&Workspace, filter: &str) -> Result<Tally>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "setup", needed: true, run: |_, _| setup::run().map(|()| Tally::default()) },
     Step { name: "fmt", needed: false, run: fmt },
     Step { name: "tidy", needed: false, run: |workspace, _| tidy::check(workspace) },
@@ -43,6 +43,7 @@ const STEPS: [Step; 11] = [
     Step { name: "cuda", needed: false, run: |workspace, _| cuda::check(workspace, count) },
     Step { name: "guest-tests", needed: false, run: guest_tests },
     Step { name: "tests", needed: false, run: tests },
+    Step { name: "clients", needed: false, run: |workspace, _| clients::check(workspace, count) },
 ];
 
 /// What a filter on test names still runs: the tests, and what they need.

@@ -17,12 +17,26 @@ pub(crate) struct Tensor {
     pub(crate) values: Values,
 }
 
-/// The element types that goldens use so far.
+/// The elements.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Values {
     U8(Vec<u8>),
     F32(Vec<f32>),
     I32(Vec<i32>),
+    /// Of a type that nothing is computed in: kept as numbers to compare with.
+    Other(Vec<f64>),
+}
+
+impl Values {
+    /// As numbers to compare.
+    pub(crate) fn to_f64(&self) -> Vec<f64> {
+        match self {
+            Self::U8(values) => values.iter().map(|&v| f64::from(v)).collect(),
+            Self::F32(values) => values.iter().map(|&v| f64::from(v)).collect(),
+            Self::I32(values) => values.iter().map(|&v| f64::from(v)).collect(),
+            Self::Other(values) => values.clone(),
+        }
+    }
 }
 
 /// An 8-bit picture: 1 channel, or 3 in the order red, green, blue.
@@ -77,6 +91,16 @@ pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, Chec
             Dtype::I32 => Values::I32(
                 view.data().as_chunks().0.iter().map(|&b| i32::from_le_bytes(b)).collect(),
             ),
+            Dtype::F64 => Values::Other(
+                view.data().as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect(),
+            ),
+            Dtype::I64 => Values::Other(
+                view.data().as_chunks().0.iter().map(|&b| i64::from_le_bytes(b) as f64).collect(),
+            ),
+            Dtype::U16 => Values::Other(
+                view.data().as_chunks().0.iter().map(|&b| u16::from_le_bytes(b).into()).collect(),
+            ),
+            Dtype::BOOL => Values::Other(view.data().iter().map(|&b| b.into()).collect()),
             other => return Err(unreadable(path, format!("tensor {name} is {other:?}"))),
         };
         tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });

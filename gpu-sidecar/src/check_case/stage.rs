@@ -76,6 +76,65 @@ impl Stage {
         }
     }
 
+    /// Compares `got` with `want` element by element: at most `allowed` of them may be further off
+    /// than `atol + rtol * |want|`. What is not finite must be the same.
+    pub(crate) fn elements(
+        name: &str,
+        got: &[f64],
+        want: &[f64],
+        (atol, rtol, allowed): (f64, f64, f64),
+    ) -> Self {
+        let off = |(got, want): (&f64, &f64)| {
+            let same = got == want || (got.is_nan() && want.is_nan());
+            if same { (0.0, true) } else { error_of((got, want), atol + rtol * want.abs()) }
+        };
+        Self::counted(name, got, want, allowed, got.iter().zip(want).map(off))
+    }
+
+    /// Compares rows of `row` numbers by the length of their difference: at most `allowed` of them
+    /// may be further off than `rtol` of the row's length, which counts as at least a millionth of
+    /// the longest row's.
+    pub(crate) fn rows(
+        name: &str,
+        got: &[f64],
+        want: &[f64],
+        row: usize,
+        (rtol, allowed): (f64, f64),
+    ) -> Self {
+        let length = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let longest = want.chunks(row).map(length).fold(0.0, f64::max);
+        let off = |(got, want): (&[f64], &[f64])| {
+            let difference: Vec<f64> = got.iter().zip(want).map(|(g, w)| g - w).collect();
+            let bound = rtol * length(want).max(1e-6 * longest);
+            error_of((&length(&difference), &0.0), bound)
+        };
+        let rows = got.chunks(row).zip(want.chunks(row)).map(off);
+        Self::counted(name, got, want, allowed, rows)
+    }
+
+    /// `errors`: how far off each is, and whether that is within its bound.
+    fn counted(
+        name: &str,
+        got: &[f64],
+        want: &[f64],
+        allowed: f64,
+        errors: impl Iterator<Item = (f64, bool)>,
+    ) -> Self {
+        if got.len() != want.len() || want.is_empty() {
+            return Self::failed(name);
+        }
+        let (mut max_abs, mut wrong, mut count) = (0f64, 0usize, 0usize);
+        for (error, within) in errors {
+            max_abs = max_abs.max(error);
+            wrong += usize::from(!within);
+            count += 1;
+        }
+        let largest = want.iter().filter(|v| v.is_finite()).fold(0f64, |max, v| max.max(v.abs()));
+        let max_rel = if largest > 0.0 { max_abs / largest } else { max_abs };
+        let pass = wrong as f64 <= allowed * count as f64;
+        Self { name: name.to_owned(), max_abs, max_rel, mean: None, p99: None, pass }
+    }
+
     /// A comparison that could not be made because the shapes differ.
     pub(crate) fn failed(name: &str) -> Self {
         let name = name.to_owned();
@@ -87,6 +146,12 @@ impl Stage {
 fn difference((got, want): (&f64, &f64)) -> f64 {
     let difference = (got - want).abs();
     if difference.is_finite() { difference } else { f64::MAX }
+}
+
+/// [`difference`], and whether it is within `bound`.
+fn error_of(pair: (&f64, &f64), bound: f64) -> (f64, bool) {
+    let error = difference(pair);
+    (error, error <= bound)
 }
 
 #[cfg(test)]
@@ -128,5 +193,33 @@ mod tests {
             assert!(!passes(&[f64::NAN], &[1.0], tolerance));
             assert!(!passes(&[f64::INFINITY], &[1.0], tolerance));
         }
+    }
+
+    #[test]
+    fn a_share_of_elements_may_be_off_and_infinities_must_agree() {
+        let inf = f64::INFINITY;
+        let elements = |got: &[f64], want: &[f64], allowed| {
+            Stage::elements("s", got, want, (0.1, 0.01, allowed)).pass
+        };
+        assert!(elements(&[1.0, 101.0], &[1.1, 100.0], 0.0));
+        assert!(!elements(&[1.0, 101.2], &[1.1, 100.0], 0.0));
+        assert!(elements(&[1.0, 9.0], &[1.0, 1.0], 0.5));
+        assert!(!elements(&[9.0, 9.0], &[1.0, 1.0], 0.5));
+        assert!(elements(&[inf, -inf], &[inf, -inf], 0.0));
+        assert!(!elements(&[inf], &[-inf], 0.0));
+        assert!(!elements(&[f64::NAN], &[1.0], 0.0));
+        assert!(!elements(&[1.0], &[1.0, 1.0], 0.0));
+    }
+
+    #[test]
+    fn rows_are_measured_by_their_length() {
+        let rows = |got: &[f64], want: &[f64], allowed| {
+            Stage::rows("s", got, want, 2, (0.1, allowed)).pass
+        };
+        // The first number alone is far off, its row is not.
+        assert!(rows(&[0.5, 10.0], &[0.0, 10.0], 0.0));
+        assert!(!rows(&[2.0, 10.0], &[0.0, 10.0], 0.0));
+        assert!(rows(&[2.0, 10.0, 3.0, 4.0], &[0.0, 10.0, 3.0, 4.0], 0.5));
+        assert!(!rows(&[f64::NAN, 1.0], &[1.0, 1.0], 0.0));
     }
 }

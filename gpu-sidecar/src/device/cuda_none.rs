@@ -9,3 +9,8 @@ pub(crate) const BUILT: bool = false;
 pub(crate) fn first_gpu() -> Result<Gpu, String> {
     Err("this build has no CUDA support; build with `--features cuda`".to_owned())
 }
+
+/// The GPU as candle sees it.
+pub(crate) fn tensors() -> Result<candle_core::Device, String> {
+    Err("this build has no CUDA support; build with `--features cuda`".to_owned())
+}

@@ -7,7 +7,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::Frame;
 use crate::pipeline::RunError;
@@ -42,18 +42,36 @@ pub fn picture_size(path: &Path, field: &str) -> Result<(u32, u32), RunError> {
 /// # Errors
 /// `Input`: not a picture, broken, or too large.
 pub fn picture(path: &Path, field: &str) -> Result<Frame, RunError> {
+    Ok(decode(path, field)?.frame)
+}
+
+/// A decoded picture with what its file says of it.
+pub(super) struct Decoded {
+    pub(super) frame: Frame,
+    pub(super) orientation: Orientation,
+    /// As the container holds it, not parsed.
+    pub(super) exif: Option<Vec<u8>>,
+    pub(super) is_tiff: bool,
+}
+
+/// See [`picture`].
+pub(super) fn decode(path: &Path, field: &str) -> Result<Decoded, RunError> {
     picture_size(path, field)?;
     let refused = |error: ImageError| refusal(&error, field);
-    let mut decoder = open(path, field)?.into_decoder().map_err(refused)?;
+    let reader = open(path, field)?;
+    let is_tiff = reader.format() == Some(ImageFormat::Tiff);
+    let mut decoder = reader.into_decoder().map_err(refused)?;
     // A broken tag is no reason to refuse a picture: it is then shown as it is stored.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let exif = decoder.exif_metadata().ok().flatten();
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(refused)?;
     decoded.apply_orientation(orientation);
     let rgb = decoded.into_rgb8();
     let (width, height) = (rgb.width() as usize, rgb.height() as usize);
     let (pixels, _) = rgb.as_raw().as_chunks::<3>();
-    Frame::new(width, height, pixels.to_vec())
-        .map_err(|error| RunError::input("image_undecodable", field, error))
+    let frame = Frame::new(width, height, pixels.to_vec())
+        .map_err(|error| RunError::input("image_undecodable", field, error))?;
+    Ok(Decoded { frame, orientation, exif, is_tiff })
 }
 
 fn open(path: &Path, field: &str) -> Result<ImageReader<BufReader<File>>, RunError> {

@@ -1,7 +1,7 @@
 //! The definitions, in candle's operators: what the fast forms are compared with, and what runs on a
 //! GPU until a layer has a kernel of its own there.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, Result, Tensor, bail};
 
 use super::{Activation, ConvOptions, LinearAfter, Norm};
 
@@ -69,6 +69,9 @@ pub(super) fn conv_transpose_2x2(
 
 pub(super) fn self_attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     let (batch, tokens, width) = qkv.dims3()?;
+    if heads == 0 {
+        bail!("attention without heads");
+    }
     let head = width / 3 / heads;
     let parts = qkv.reshape((batch, tokens, 3, heads, head))?.permute((2, 0, 3, 1, 4))?;
     let part = |index| parts.get(index)?.contiguous();

@@ -26,6 +26,8 @@ pub struct Progress {
     pub stage: &'static str,
     /// Free text for people; may be empty.
     pub detail: String,
+    /// The run waits for a model to be loaded.
+    pub loading: bool,
 }
 
 /// Who hears of progress. Called on the run's thread; must not block.
@@ -109,6 +111,17 @@ impl RunContext {
     /// Says how far the run is. May be called as often as one likes; reports between two of the
     /// same stage within [`PROGRESS_INTERVAL`] are left out.
     pub fn progress(&mut self, fraction: f64, stage: &'static str, detail: impl ToString) {
+        self.report(fraction, stage, detail, false);
+    }
+
+    /// Says that the run waits for a model, of which `share` is loaded. The run's own fraction
+    /// stays.
+    pub fn loading(&mut self, share: f64) {
+        let detail = format!("{:.0} % of the weights", share * 100.0);
+        self.report(0.0, "load", detail, true);
+    }
+
+    fn report(&mut self, fraction: f64, stage: &'static str, detail: impl ToString, loading: bool) {
         let fraction = if fraction.is_nan() { 0.0 } else { fraction };
         self.fraction = self.fraction.max(fraction.clamp(0.0, 1.0));
         let now = clock::now();
@@ -118,7 +131,7 @@ impl RunContext {
         if !recent {
             self.reported = Some((now, stage));
             let detail = detail.to_string();
-            (self.sink)(Progress { fraction: self.fraction, stage, detail });
+            (self.sink)(Progress { fraction: self.fraction, stage, detail, loading });
         }
     }
 

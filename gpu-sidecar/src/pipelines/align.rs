@@ -3,6 +3,7 @@
 //! Owns the order of the work, its parameters and its files. The algorithm is in `align.rs`;
 //! encoders come through [`Encoders`], so that this file knows no weights. Start at `Align::run`.
 
+mod installed;
 mod params;
 
 use std::fs;
@@ -21,6 +22,8 @@ use crate::device::DeviceKind;
 use crate::pipeline::{
     Call, Manifest, Need, Outcome, Pipeline, RunContext, RunError, Slot, schema_of,
 };
+use crate::weights::Files;
+pub use installed::Installed;
 pub use params::EncoderName;
 use params::{Output, Params};
 
@@ -57,6 +60,13 @@ pub trait Encoders: Send + Sync {
         name: EncoderName,
         context: &mut RunContext,
     ) -> Result<Box<dyn Encoder>, RunError>;
+
+    /// Whether the fetched `files` are those of `model`.
+    /// # Errors
+    /// `Unavailable` when they are not.
+    fn check(&self, _model: &str, _files: &Files) -> Result<(), RunError> {
+        Ok(())
+    }
 }
 
 /// No encoder at all: what there is where no weights are.
@@ -112,6 +122,14 @@ impl Pipeline for Align {
             devices: vec![DeviceKind::Cpu],
             agreement: "",
         }
+    }
+
+    fn models(&self) -> &'static [&'static str] {
+        installed::MODELS
+    }
+
+    fn check_weights(&self, model: &str, files: &Files) -> Result<(), RunError> {
+        self.encoders.check(model, files)
     }
 
     fn need(&self, call: &Call) -> Need {

@@ -25,10 +25,9 @@ use super::slots::Slot;
 use crate::clock;
 use crate::device::Device;
 use crate::pipeline::Slot as ManifestSlot;
-use crate::pipeline::{
-    Call, Cancel, Cause, Manifest, Outcome, Progress, ProgressSink, RunContext, RunError,
-};
-use crate::registry::Entry;
+use crate::pipeline::{Call, Cancel, Cause, Outcome, Progress, ProgressSink, RunContext, RunError};
+use crate::registry::{Entry, Listed};
+use crate::weights::{ModelStatus, Source};
 
 /// A run that holds a slot and has not begun.
 pub(super) struct Work {
@@ -156,7 +155,8 @@ pub(super) fn device(device: &Device) -> wire::Device {
     }
 }
 
-pub(super) fn manifest(manifest: Manifest) -> wire::PipelineManifest {
+pub(super) fn manifest(listed: Listed) -> wire::PipelineManifest {
+    let Listed { manifest, weights } = listed;
     wire::PipelineManifest {
         name: manifest.name.to_owned(),
         version: manifest.version,
@@ -171,6 +171,39 @@ pub(super) fn manifest(manifest: Manifest) -> wire::PipelineManifest {
         license: manifest.license.to_owned(),
         devices: manifest.devices.into_iter().map(|kind| kind.as_str().to_owned()).collect(),
         agreement: manifest.agreement.to_owned(),
+        weights: weights.into_iter().map(wire_weights).collect(),
+    }
+}
+
+fn wire_weights(source: &Source) -> wire::Weights {
+    let licence = source.licence.clone();
+    wire::Weights {
+        model: source.name.clone(),
+        title: source.title.clone(),
+        homepage: source.homepage.clone(),
+        command: source.command(),
+        bytes: source.bytes(),
+        licence: Some(wire::Licence {
+            id: licence.id,
+            title: licence.title,
+            url: licence.url,
+            summary: licence.summary,
+            research_only: licence.research_only,
+        }),
+    }
+}
+
+pub(super) fn model_status(status: ModelStatus) -> wire::ModelStatus {
+    wire::ModelStatus {
+        model: status.model.to_owned(),
+        state: status.state.as_str().to_owned(),
+        reason: status.reason,
+        loaded_fraction: status.loaded_fraction,
+        load_ms: status.load_ms,
+        memory_bytes: status.memory_bytes,
+        loaded_at_ms: status.loaded_at_ms,
+        idle_ms: status.idle_ms,
+        in_use: status.in_use,
     }
 }
 
@@ -185,8 +218,8 @@ fn slot(slot: ManifestSlot) -> wire::Slot {
 }
 
 fn progress(report: Progress) -> wire::RunEvent {
-    let Progress { fraction, stage, detail } = report;
-    event(Event::Progress(wire::Progress { fraction, stage: stage.to_owned(), detail }))
+    let Progress { fraction, stage, detail, loading } = report;
+    event(Event::Progress(wire::Progress { fraction, stage: stage.to_owned(), detail, loading }))
 }
 
 fn finished(outcome: Outcome, context: &RunContext, elapsed: Duration) -> wire::RunEvent {

@@ -83,6 +83,10 @@ impl Service {
         Ok(Ok(Work { slot, entry, call, cancel, out_dir, device, span }))
     }
 
+    fn models(&self) -> Vec<wire::ModelStatus> {
+        self.registry.models().statuses().into_iter().map(events::model_status).collect()
+    }
+
     fn start(&self, work: Work) -> RunEvents {
         let started = events::started(&self.device);
         let Entry { pipeline, .. } = &work.entry;
@@ -142,6 +146,7 @@ impl Sidecar for Service {
             running: u32::try_from(self.slots.running()).unwrap_or(u32::MAX),
             runs_max: u32::try_from(self.slots.runs_max()).unwrap_or(u32::MAX),
             memory_resident_bytes: memory_resident_bytes(),
+            models: self.models(),
         }))
     }
 

@@ -43,12 +43,7 @@ impl Folder {
         let unknown = || RunError::internal("weights_unknown", format!("no source of `{model}`"));
         let source = source(model).ok_or_else(unknown)?;
         let Some(root) = &self.path else { return Err(missing(source, None)) };
-        let folder = root.join(model);
-        let paths: Vec<PathBuf> = source.files.iter().map(|file| folder.join(&file.name)).collect();
-        match paths.iter().find(|path| !path.is_file()) {
-            Some(path) => Err(missing(source, Some(path))),
-            None => Ok(Files { folder, paths }),
-        }
+        Files::of(source, root.join(model))
     }
 
     /// `Ok` when `model` is installed, else what a manifest says under `missing`.
@@ -61,13 +56,25 @@ impl Folder {
 }
 
 impl Files {
+    /// The files of `source` in `folder`.
+    ///
+    /// # Errors
+    /// As [`Folder::find`].
+    pub fn of(source: &Source, folder: PathBuf) -> Result<Self, RunError> {
+        let paths: Vec<PathBuf> = source.required().map(|file| folder.join(&file.name)).collect();
+        match paths.iter().find(|path| !path.is_file()) {
+            Some(path) => Err(missing(source, Some(path))),
+            None => Ok(Self { folder, paths }),
+        }
+    }
+
     /// Files by hand, for tools and tests.
     #[must_use]
     pub fn new(folder: PathBuf, paths: Vec<PathBuf>) -> Self {
         Self { folder, paths }
     }
 
-    /// All of them, in the order of the model's source.
+    /// Those that have to be there, in the order of the model's source.
     #[must_use]
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths

@@ -51,6 +51,13 @@ struct State {
     ended: bool,
 }
 
+impl Default for Models {
+    /// Without a folder: everything is missing.
+    fn default() -> Self {
+        Self::new(ModelsSettings::default())
+    }
+}
+
 struct EndOnDrop(Arc<Janitor>);
 
 impl Drop for EndOnDrop {

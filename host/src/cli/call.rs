@@ -2,18 +2,10 @@
 //!
 //! Owns the command: its options, its exit codes, which file becomes which job and where the files
 //! go. Knows no service and no route: what a service takes is asked of the gate. Never opens a data
-//! folder. Start at [`Call::run`]; `call/job.rs` has the way of one job.
-
-mod form;
-mod gate;
-mod job;
-mod progress;
-mod route;
-mod save;
+//! folder. Start at [`Call::run`]; `client/job.rs` has the way of one job.
 
 use std::collections::HashSet;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,22 +13,16 @@ use clap::Args;
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use self::form::{File, Form, Param, json_of};
-use self::gate::{Fault, Gate};
-use self::job::{Accepted, Context, Request};
-use self::progress::{Board, Style};
-use self::route::{Route, Takes, Wanted};
-use self::save::{Folder, free_name};
+use super::client::form::{File, Param, Request, json_of};
+use super::client::gate::{Fault, Gate};
+use super::client::job::{self, Accepted, Context};
+use super::client::progress::{Board, Style};
+use super::client::route::{self, Route, Wanted};
+use super::client::save::{Folder, free_name};
+use super::client::{Connection, SUCCEEDED, interrupts};
 use crate::ids::JobId;
-use crate::secret::Secret;
-
-/// The environment's key. Not an option: what is on a command line stands in `ps` for everyone.
-const KEY_VARIABLE: &str = "POSTERN_API_KEY";
-/// A key has 84 characters; a token may have 16 KiB.
-const KEY_BYTES_MAX: u64 = 32 << 10;
 
 const EXAMPLES: &str = "\
 Examples (SERVICE is one that the gate lists at /):
@@ -66,12 +52,8 @@ pub(super) struct Call {
     /// What to send: each file is a job of its own, unless --frames.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Where the gate is.
-    #[arg(long, env = "POSTERN_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// A file that holds the key (`-`: standard input); without it POSTERN_API_KEY does.
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    connection: Connection,
     /// Where outputs and result.json go; with several jobs, a folder for each below it.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -139,7 +121,7 @@ impl Call {
         let stop = CancellationToken::new();
         let code = tokio::select! {
             code = self.all(&board, &stop) => code,
-            () = interrupts(&board, &stop) => code(&Err(Fault::Interrupted), &stop),
+            () = interrupts(&stop, |text| board.say(text), STOPPING) => code(&Err(Fault::Interrupted), &stop),
         };
         ExitCode::from(code)
     }
@@ -172,7 +154,7 @@ impl Call {
 
     /// Everything that can be wrong before the first upload is found here.
     async fn plan(&self, stop: &CancellationToken) -> Result<Plan, Fault> {
-        let gate = Gate::new(&self.url, self.key()?.as_ref(), self.patience)?;
+        let gate = self.connection.gate(self.patience)?;
         let Some(service) = self.service.as_deref().filter(|_| self.job.is_none()) else {
             let name = self.job.as_ref().map(ToString::to_string).unwrap_or_default();
             let tasks = vec![Task { name, request: None, folder: self.folder(None) }];
@@ -219,30 +201,7 @@ impl Call {
         let wanted = Wanted { part: self.part.as_deref(), together: self.frames };
         let file = |path: &PathBuf| File::look(&route.part(path, &wanted)?.name, path);
         let files: Vec<File> = files.iter().map(file).collect::<Result<_, _>>()?;
-        Ok(match route.takes {
-            Takes::Json => Request::Json(params),
-            Takes::Form(_) => Request::Form(Form::new(&self.params, files)),
-        })
-    }
-
-    /// The key, from where it does not show.
-    fn key(&self) -> Result<Option<Secret<String>>, Fault> {
-        let Some(path) = &self.key_file else { return Ok(key_of_environment()) };
-        let wrong = |error| Fault::Files(format!("{}: {error}", path.display()));
-        let mut text = String::new();
-        let read = if path == Path::new("-") {
-            std::io::stdin().take(KEY_BYTES_MAX).read_to_string(&mut text)
-        } else {
-            let file = std::fs::File::open(path).map_err(wrong)?;
-            file.take(KEY_BYTES_MAX).read_to_string(&mut text)
-        };
-        read.map_err(wrong)?;
-        let key = Secret::new(text.trim().to_owned());
-        drop(Secret::new(text));
-        if key.expose().is_empty() {
-            return Err(Fault::Usage(format!("{} holds no key", path.display())));
-        }
-        Ok(Some(key))
+        Ok(route.request(&self.params, params, files))
     }
 
     /// One job from its request to its files.
@@ -307,15 +266,9 @@ impl Call {
             Ok(end) if self.json => println!("{}", end.answer),
             Ok(end) => println!("{}", summary(name, end, task)),
             Err(Fault::Refused(refusal)) => {
-                let problem = &refusal.problem;
-                let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
-                let field = problem["field"].as_str();
-                let field = field.map(|field| format!(" {field}:")).unwrap_or_default();
-                let (code, detail, id) = (text("code"), text("detail"), text("request_id"));
-                let status = refusal.status.as_u16();
-                said(&format!("refused: {status} {code}:{field} {detail} ({id})"));
+                said(&refusal.to_string());
                 if self.json {
-                    println!("{problem}");
+                    println!("{}", refusal.problem);
                 }
             }
             Err(Fault::Usage(text) | Fault::Files(text) | Fault::Unreachable(text)) => said(text),
@@ -324,46 +277,15 @@ impl Call {
     }
 }
 
-/// The state whose outputs are fetched.
-const SUCCEEDED: &str = "succeeded";
-
-#[expect(clippy::disallowed_methods, reason = "as a clap option the key would show in `ps`")]
-fn key_of_environment() -> Option<Secret<String>> {
-    let text = std::env::var(KEY_VARIABLE).ok()?;
-    let key = text.trim().to_owned();
-    drop(Secret::new(text));
-    (!key.is_empty()).then(|| Secret::new(key))
-}
-
-/// Cancels `stop` at the first SIGINT or SIGTERM; returns at the second.
-async fn interrupts(board: &Board, stop: &CancellationToken) {
-    let heard = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut int), Ok(mut term)) = heard else {
-        board.say("stop signals cannot be heard");
-        return std::future::pending().await;
-    };
-    for is_first in [true, false] {
-        tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
-        }
-        if is_first {
-            board.say("cancelling; Ctrl-C again quits at once");
-            stop.cancel();
-        }
-    }
-}
+/// What the first Ctrl-C says.
+const STOPPING: &str = "cancelling; Ctrl-C again quits at once";
 
 fn code(end: &Result<End, Fault>, stop: &CancellationToken) -> u8 {
     match end {
         Ok(end) if end.state == SUCCEEDED => 0,
         Ok(end) if end.state == "canceled" && stop.is_cancelled() => 130,
         Ok(_) => 1,
-        Err(Fault::Usage(_)) => 2,
-        Err(Fault::Refused(_)) => 3,
-        Err(Fault::Unreachable(_)) => 4,
-        Err(Fault::Files(_)) => 5,
-        Err(Fault::Interrupted) => 130,
+        Err(fault) => fault.exit_code(),
     }
 }
 

@@ -106,6 +106,20 @@ pub(crate) mod shaping {
     });
 }
 
+/// What a shaping component may export besides its world.
+pub(crate) mod pages {
+    wasmtime::component::bindgen!({
+        inline: r#"
+            package postern:host-pages;
+            world pages {
+                export postern:shaping/pages@0.1.0;
+            }
+        "#,
+        path: ["../wit/types", "../wit/pipelines", "../wit/shaping"],
+        exports: { default: async },
+    });
+}
+
 /// World `pre-hook`.
 pub(crate) mod pre_hook {
     wasmtime::component::bindgen!({

@@ -88,6 +88,7 @@ world!(
     super::bindings::validation::ValidationPre<Context>
 );
 world!(super::bindings::shaping::Shaping, super::bindings::shaping::ShapingPre<Context>);
+world!(super::bindings::pages::Pages, super::bindings::pages::PagesPre<Context>);
 world!(super::bindings::pre_hook::PreHook, super::bindings::pre_hook::PreHookPre<Context>);
 
 /// How a pool behaves.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use matchit::Router;
 
-use super::Service;
+use super::{Page, Service};
 use crate::engine::bindings::shaping::exports::postern::shaping::service::Route;
 
 /// First segments that belong to the host.
@@ -46,61 +46,99 @@ pub struct Found {
 #[derive(Debug)]
 pub enum Match {
     Found(Found),
+    /// A page that anyone may read.
+    Page(Arc<Service>, Arc<Page>),
     /// The path exists with these methods.
     OtherMethods(Vec<String>),
     None,
 }
 
-/// A route and whose it is.
-type Owned = (Arc<Service>, Arc<Route>);
+/// The methods that a page takes.
+const PAGE_METHODS: [&str; 2] = ["GET", "HEAD"];
 
-/// The table: per path, its methods.
+/// One path: its routes by method, and its page.
+#[derive(Debug, Default)]
+struct Place {
+    path: String,
+    routes: Vec<(Arc<Service>, Arc<Route>)>,
+    page: Option<(Arc<Service>, Arc<Page>)>,
+}
+
+/// The table.
 #[derive(Debug, Default)]
 pub struct Routes {
     router: Router<usize>,
-    paths: Vec<(String, Vec<Owned>)>,
+    places: Vec<Place>,
 }
 
 impl Routes {
     pub(super) fn add(&mut self, service: &Arc<Service>, route: Route) -> Result<(), RouteError> {
-        let path = route.path.clone();
-        let taken = || RouteError::Taken {
-            service: service.name.clone(),
-            method: route.method.clone(),
-            path: path.clone(),
-        };
-        let reserved = |own: &&str| path == **own || path.starts_with(&format!("{own}/"));
-        if RESERVED.iter().any(reserved) {
-            return Err(taken());
+        let Route { method, path, .. } = &route;
+        let taken = taken(service, method, path);
+        let place = self.place(service, method, path)?;
+        let has_page = place.page.is_some() && PAGE_METHODS.contains(&method.as_str());
+        if has_page || place.routes.iter().any(|(_, other)| other.method == *method) {
+            return Err(taken);
         }
-        let known = self.paths.iter().position(|(known, _)| *known == path);
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let bad =
-                    |_| RouteError::Path { service: service.name.clone(), path: path.clone() };
-                self.router.insert(path.clone(), self.paths.len()).map_err(bad)?;
-                self.paths.push((path.clone(), Vec::new()));
-                self.paths.len() - 1
-            }
-        };
-        let methods = &mut self.paths[index].1;
-        if methods.iter().any(|(_, other)| other.method == route.method) {
-            return Err(taken());
-        }
-        methods.push((service.clone(), Arc::new(route)));
+        place.routes.push((service.clone(), Arc::new(route)));
         Ok(())
     }
 
-    /// The route for a request.
+    pub(super) fn add_page(
+        &mut self,
+        service: &Arc<Service>,
+        page: Page,
+    ) -> Result<(), RouteError> {
+        let [method, _] = PAGE_METHODS;
+        let taken = taken(service, method, &page.path);
+        let place = self.place(service, method, &page.path)?;
+        let is_page = |method: &str| PAGE_METHODS.contains(&method);
+        if place.page.is_some() || place.routes.iter().any(|(_, other)| is_page(&other.method)) {
+            return Err(taken);
+        }
+        place.page = Some((service.clone(), Arc::new(page)));
+        Ok(())
+    }
+
+    /// The place of a path, made if there is none.
+    fn place(
+        &mut self,
+        service: &Arc<Service>,
+        method: &str,
+        path: &str,
+    ) -> Result<&mut Place, RouteError> {
+        let reserved = |own: &&str| *own == path || path.starts_with(&format!("{own}/"));
+        if RESERVED.iter().any(reserved) {
+            return Err(taken(service, method, path));
+        }
+        let known = self.places.iter().position(|place| place.path == path);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let bad = |_| RouteError::Path { service: service.name.clone(), path: path.into() };
+                self.router.insert(path, self.places.len()).map_err(bad)?;
+                self.places.push(Place { path: path.to_owned(), ..Place::default() });
+                self.places.len() - 1
+            }
+        };
+        Ok(&mut self.places[index])
+    }
+
+    /// What answers a request.
     #[must_use]
     pub fn find(&self, method: &str, path: &str) -> Match {
         let Ok(hit) = self.router.at(path) else { return Match::None };
-        let methods = &self.paths[*hit.value].1;
-        let Some((service, route)) = methods.iter().find(|(_, route)| route.method == method)
-        else {
-            let allowed = methods.iter().map(|(_, route)| route.method.clone()).collect();
-            return Match::OtherMethods(allowed);
+        let place = &self.places[*hit.value];
+        if let Some((service, page)) = &place.page
+            && PAGE_METHODS.contains(&method)
+        {
+            return Match::Page(service.clone(), page.clone());
+        }
+        let found = place.routes.iter().find(|(_, route)| route.method == method);
+        let Some((service, route)) = found else {
+            let routes = place.routes.iter().map(|(_, route)| route.method.clone());
+            let pages = place.page.iter().flat_map(|_| PAGE_METHODS.map(str::to_owned));
+            return Match::OtherMethods(routes.chain(pages).collect());
         };
         let decode = |(name, value): (&str, &str)| {
             let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
@@ -109,4 +147,9 @@ impl Routes {
         let params = hit.params.iter().map(decode).collect();
         Match::Found(Found { service: service.clone(), route: route.clone(), params })
     }
+}
+
+fn taken(service: &Service, method: &str, path: &str) -> RouteError {
+    let (service, method, path) = (service.name.clone(), method.to_owned(), path.to_owned());
+    RouteError::Taken { service, method, path }
 }

@@ -1,6 +1,6 @@
 //! Health and figures: is the process alive, can it work, how busy is it.
 //!
-//! Owns `/livez`, `/readyz`, `/health` and `/metrics`. None of them enters the queue or a
+//! Owns `/livez`, `/readyz`, `/health`, `/metrics` and what services show of their health. None of them enters the queue or a
 //! component, so a busy host is not an unhealthy one.
 
 use std::sync::Arc;
@@ -8,12 +8,14 @@ use std::sync::Arc;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::admin;
 use super::respond::{Answer, json as json_answer};
 use super::{App, Peer};
+use crate::gate::Service;
 use crate::settings::Audience;
+use crate::sidecar::{Up, wire};
 
 /// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,17 +36,54 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /health`: the fields that today's clients read, and what an operator asks first.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
-    let load = app.jobs.load();
     let up = app.jobs.sidecar().up();
-    let device = up.as_ref().and_then(|up| up.hello.device.as_ref());
+    json_answer(status(up.is_some()), &figures(&app, up.as_deref()))
+}
+
+/// The same for one service: its pipelines have to be ready too. `members` are added and win.
+pub(super) fn of_service(app: &App, service: &Service, members: &Map<String, Value>) -> Response {
+    let up = app.jobs.sidecar().up();
+    let pipelines = service.pipelines.iter().map(|id| {
+        let manifest = up.as_ref().and_then(|up| up.pipeline(id));
+        let is_ready = manifest.is_some_and(|manifest| manifest.ready);
+        let missing = match manifest {
+            Some(manifest) => manifest.missing.clone(),
+            None if up.is_some() => format!("no pipeline `{id}` is installed"),
+            None => "the sidecar is starting".to_owned(),
+        };
+        json!({ "id": id, "ready": is_ready, "missing": missing })
+    });
+    let pipelines: Vec<Value> = pipelines.collect();
+    let is_well = up.is_some() && pipelines.iter().all(|pipeline| pipeline["ready"] == true);
+    let mut body = figures(app, up.as_deref());
+    body["status"] = word(is_well).into();
+    body["model_loaded"] = is_well.into();
+    body["pipelines"] = pipelines.into();
+    for (name, value) in members {
+        body[name] = value.clone();
+    }
+    json_answer(status(is_well), &body)
+}
+
+fn status(is_well: bool) -> StatusCode {
+    if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+fn word(is_well: bool) -> &'static str {
+    if is_well { "healthy" } else { "unhealthy" }
+}
+
+/// Version, device and queue.
+fn figures(app: &App, up: Option<&Up>) -> Value {
+    let load = app.jobs.load();
+    let device = up.and_then(|up| up.hello.device.as_ref());
     let cuda = device.is_some_and(|device| device.kind == "cuda");
     let gpu = device.filter(|_| cuda).map(|device| {
         let gib = device.memory_bytes as f64 / f64::from(1 << 30);
         json!({ "name": device.name, "vram_gb": (gib * 10.0).round() / 10.0 })
     });
-    let status = if up.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "status": if up.is_some() { "healthy" } else { "unhealthy" },
+    json!({
+        "status": word(up.is_some()),
         "version": env!("CARGO_PKG_VERSION"),
         "model_loaded": up.is_some(),
         "cuda": cuda,
@@ -54,14 +93,17 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
             "name": device.name,
             "reason": device.reason,
         })),
+        "models": up.as_ref().map(|up| {
+            let state = |model: &wire::ModelStatus| (model.model.clone(), model.state.clone().into());
+            up.models().iter().map(state).collect::<Map<String, Value>>()
+        }),
         "queue": {
             "queued": load.queued,
             "processing": load.running,
             "max_queue_size": load.queued_max,
             "max_concurrent": load.running_max,
         },
-    });
-    json_answer(status, &body)
+    })
 }
 
 /// `GET /metrics`, for whom the settings allow.

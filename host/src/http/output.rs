@@ -16,7 +16,6 @@ use super::App;
 use super::job::{self, Caller};
 use super::respond::Answer;
 use crate::blobs::Blob;
-use crate::ids::Digest;
 use crate::problem::{self, Problem};
 use crate::store::JobState;
 
@@ -42,7 +41,7 @@ pub(super) async fn serve(
         tracing::error!(job = %job.id, %error, "output cannot be opened");
         Problem::new(problem::INTERNAL, "the output cannot be opened")
     })?;
-    let mut response = stream(blob, Some(&used.digest), &headers)?;
+    let mut response = stream(blob, &headers)?;
     let headers = response.headers_mut();
     // Names are letters, digits, '_', '.' and '-': no quoting is needed.
     let disposition = format!("inline; filename=\"{name}\"");
@@ -55,12 +54,8 @@ pub(super) async fn serve(
 }
 
 /// A blob as the answer to a request with these headers. Without a digest there is no `ETag`.
-pub(super) fn stream(
-    blob: Blob,
-    digest: Option<&Digest>,
-    asked: &HeaderMap,
-) -> Result<Response, Problem> {
-    let etag = digest.map(|digest| format!("\"{digest}\""));
+pub(super) fn stream(blob: Blob, asked: &HeaderMap) -> Result<Response, Problem> {
+    let etag = blob.digest().map(|digest| format!("\"{digest}\""));
     let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if let (Some(etag), Some(known)) = (&etag, text(header::IF_NONE_MATCH))
         && (known == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == etag))

@@ -9,12 +9,12 @@ use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
 
 use super::front::Context;
 use super::respond::{self, Answer};
-use super::{App, body, output};
+use super::{App, body, output, page};
 use crate::engine::Call;
 use crate::engine::bindings::imports::postern::types::http::{Head, Header};
 use crate::gate::{self, Admitted, AnswerBody, Found, Match};
@@ -34,6 +34,10 @@ pub(super) async fn serve(
     let (parts, body) = request.into_parts();
     let found = match app.gate.routes().find(parts.method.as_str(), parts.uri.path()) {
         Match::Found(found) => found,
+        Match::Page(service, shown) => {
+            context.set_service(service.name.clone());
+            return Ok(page::show(&app, &service, &shown));
+        }
         Match::OtherMethods(methods) => {
             let methods = methods.join(", ");
             let detail = format!("this path takes {methods}");
@@ -68,7 +72,9 @@ async fn answer(
     clock.lap(context, "validate");
     let answer = app.gate.handle(&admitted, request).await?;
     clock.lap(context, "shape");
-    render(answer, &parts.headers)
+    // Conditions and ranges are about what is there, not about what a `POST` has just made.
+    let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+    render(answer, is_read.then_some(&parts.headers))
 }
 
 /// Runs `auth` and `rate-limit` for `scope` (empty: the host's own routes), and sees to it that the
@@ -136,8 +142,8 @@ fn wait_ms(headers: &HeaderMap, default_secs: u32, secs_max: u32) -> Result<u32,
     Ok(secs.min(secs_max).saturating_mul(1000))
 }
 
-/// A service's answer in HTTP.
-fn render(answer: gate::Answer, asked: &HeaderMap) -> Answer {
+/// A service's answer in HTTP. `asked`: the request's headers, where they may choose a part.
+fn render(answer: gate::Answer, asked: Option<&HeaderMap>) -> Answer {
     let status = match StatusCode::from_u16(answer.status) {
         Ok(status) if (200..600).contains(&answer.status) => status,
         _ => {
@@ -148,7 +154,9 @@ fn render(answer: gate::Answer, asked: &HeaderMap) -> Answer {
     let mut response = match answer.body {
         AnswerBody::Empty => Response::new(Body::empty()),
         AnswerBody::Bytes(bytes) => Response::new(Body::from(bytes)),
-        AnswerBody::Blob(blob) if status == StatusCode::OK => output::stream(blob, None, asked)?,
+        AnswerBody::Blob(blob) if status == StatusCode::OK => {
+            output::stream(blob, asked.unwrap_or(&HeaderMap::new()))?
+        }
         AnswerBody::Blob(blob) => Response::new(output::body(blob)),
     };
     if response.status() == StatusCode::OK {

@@ -80,6 +80,16 @@ pub fn labse(
     Ok(Labse::new(model, &tokenizer)?)
 }
 
+/// Compares LaBSE's files with the model by name and shape; reads no tensor.
+/// # Errors
+/// [`OpenError`].
+pub fn check_labse(folder: &Path) -> Result<(), OpenError> {
+    let config = labse_config(&folder.join(LABSE_CONFIG))?;
+    let build = |parameters: &mut dyn Parameters| LabseModel::load(&config, parameters);
+    let files = LABSE_PARAMETERS.map(|name| folder.join(name));
+    Ok(Checkpoint::open(&files)?.check(labse::is_dead, build)?)
+}
+
 /// LaBSE without its tokeniser.
 pub(crate) fn labse_model(
     config: &Path,
@@ -87,11 +97,15 @@ pub(crate) fn labse_model(
     device: &Device,
     loading: &mut Loading<'_>,
 ) -> Result<LabseModel, OpenError> {
-    let config: BertConfig = serde_json::from_slice(&read(config, CONFIG_BYTES_MAX)?)?;
+    let config = labse_config(config)?;
     let build = |parameters: &mut dyn Parameters| LabseModel::load(&config, parameters);
     let placement = Placement { dtype: DType::F32, device };
     let loaded = Checkpoint::open(parameters)?.load(placement, labse::is_dead, loading, build)?;
     Ok(loaded.value)
+}
+
+fn labse_config(path: &Path) -> Result<BertConfig, OpenError> {
+    Ok(serde_json::from_slice(&read(path, CONFIG_BYTES_MAX)?)?)
 }
 
 fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, OpenError> {

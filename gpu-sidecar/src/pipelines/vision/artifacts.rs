@@ -3,11 +3,9 @@
 //! Owns the files of one key frame. They are computed anew from the frame when it has been chosen,
 //! so that a clip's other frames cost neither the work nor the memory.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
 
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
+use image::ExtendedColorType;
 
 use super::analysis::{Picture, refusal};
 use super::defects;
@@ -16,7 +14,7 @@ use super::heatmap::heatmap;
 use super::outputs::{BYTES, JSON, Output, PNG};
 use super::params::Params;
 use super::report::{Artifacts, DefectSummary};
-use crate::media::Frame;
+use crate::media::{Frame, write_png};
 use crate::pipeline::{RunContext, RunError};
 use crate::vision::VisionError;
 use crate::vision::canny::canny;
@@ -142,21 +140,6 @@ impl Writer<'_> {
         self.run.output(&name, PNG, |file| write_png(file, samples, size, color))?;
         Ok(name)
     }
-}
-
-fn write_png(
-    file: &mut BufWriter<File>,
-    samples: &[u8],
-    (width, height): (usize, usize),
-    color: ExtendedColorType,
-) -> io::Result<()> {
-    let side = |side: usize| u32::try_from(side).map_err(io::Error::other);
-    let encoder =
-        PngEncoder::new_with_quality(file.by_ref(), CompressionType::Fast, FilterType::Adaptive);
-    encoder.write_image(samples, side(width)?, side(height)?, color).map_err(|error| match error {
-        image::ImageError::IoError(error) => error,
-        other => io::Error::other(other),
-    })
 }
 
 /// The frame has been analysed before: a kernel that refuses it now is a fault of ours.

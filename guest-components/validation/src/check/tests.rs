@@ -32,13 +32,18 @@ const PNG_BOMB: &str = "iVBORw0KGgoAAAANSUhEUgABhqAAAOpgCAAAAAA=";
 
 /// `ok`, or `status code field: detail`.
 fn check_with(rules: &str, content_type: &str, body: &[u8]) -> String {
+    check_asked(rules, None, (content_type, body))
+}
+
+/// The same with a query.
+fn check_asked(rules: &str, query: Option<&str>, (content_type, body): (&str, &[u8])) -> String {
     let rules = Rules::parse(rules).expect("the rules are good");
     let headers = vec![Header { name: "content-type".into(), value: content_type.into() }];
     let head = Head {
         request_id: "req_1".into(),
         method: "POST".into(),
         path: "/".into(),
-        query: None,
+        query: query.map(str::to_owned),
         headers: if content_type.is_empty() { Vec::new() } else { headers },
     };
     match check(&rules, &head, Some(&body)) {
@@ -177,4 +182,19 @@ fn parts_are_known_and_present() {
     assert!(check(&[("b", b"")]).starts_with("422 part_missing a"));
     assert!(check(&[("a", b""), ("c", b"")]).starts_with("422 part_unknown c"));
     assert!(check(&[("a", b""), ("b", b"\xff")]).starts_with("422 text_invalid b[0]"));
+}
+
+#[test]
+fn a_query_is_checked_with_a_body_and_without() {
+    let rules = r#"{"query": {"type": "object", "additionalProperties": false,
+        "properties": {"size": {"type": "number", "maximum": 9}}}}"#;
+    let asked = |query| check_asked(rules, query, ("text/plain", b"text".as_slice()));
+    assert_eq!(asked(None), "ok");
+    assert_eq!(asked(Some("size=9")), "ok");
+    assert!(asked(Some("size=10")).starts_with("422 field_invalid size: must be at most 9"));
+    assert!(asked(Some("size=x")).starts_with("422 field_invalid size: must be a number"));
+    assert!(asked(Some("sise=1")).starts_with("422 field_unknown sise"));
+    let empty = check_asked(rules, Some("size=x"), ("", b"".as_slice()));
+    assert!(empty.starts_with("422 field_invalid size"), "{empty}");
+    assert_eq!(check_asked("{}", Some("size=x"), ("", b"".as_slice())), "ok");
 }

@@ -1,0 +1,171 @@
+//! The one matrix product behind linear layers and convolutions, blocked for the caches.
+//!
+//! Owns how a product is cut: tasks of some rows and some columns, spread over the rayon pool; in a
+//! task, blocks of the depth; in a block, tiles. Knows no layer: a [`Right`] side lays its columns
+//! out, block by block, and a [`Sink`] takes finished tiles. Always: a value is the sum of its
+//! blocks, each summed in order from zero, however many threads there are.
+
+pub(super) mod kernel;
+pub(super) mod pack;
+pub(super) mod room;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::after::Tile;
+use crate::vision::simd::Isa;
+use kernel::{DEPTH_MAX, LANES, LEFT_STRIDE, Product};
+use pack::Rows;
+use room::{Use, lend};
+
+pub(super) use kernel::{COLUMNS, ROWS};
+
+/// Which columns a panel holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Panel {
+    /// The picture of a batch that they belong to; 0 where there is no batch.
+    pub(super) batch: usize,
+    pub(super) first: usize,
+    /// 1 to 48.
+    pub(super) count: usize,
+}
+
+/// The right side of a product: blocks of columns, each in panels of up to 48.
+pub(super) trait Right: Sync {
+    /// Rows of a task: with a block of columns they share the cache of one processor.
+    fn task_rows_max(&self) -> usize;
+
+    fn blocks(&self) -> usize;
+
+    /// The panels of a block. Each column of the product is in one panel of one block.
+    fn panels(&self, block: usize) -> usize;
+
+    fn panel(&self, block: usize, panel: usize) -> Panel;
+
+    /// How deep a block is, at most: 1 to [`DEPTH_MAX`].
+    fn step(&self) -> usize;
+
+    /// How much memory `lay` needs.
+    fn room(&self) -> usize;
+
+    /// Makes `depth` of a block's columns readable, in `room` or where it lies already.
+    fn lay<'a>(&'a self, block: usize, depth: Range<usize>, room: &'a mut [f32]) -> &'a [f32];
+
+    /// Where a panel begins in what was laid out, if that is `depth` deep.
+    fn start(&self, block: usize, panel: usize, depth: usize) -> usize;
+
+    /// From a panel's start to its values of each k of the block; rising, [`Right::step`] of them.
+    fn offsets(&self) -> &[u32];
+}
+
+/// Takes the finished tiles.
+pub(super) trait Sink: Sync {
+    /// Rows `rows` (8 at most) of a panel's columns; each comes once. The tile may be changed.
+    fn store(&self, rows: Range<usize>, panel: Panel, tile: &mut Tile);
+}
+
+/// `left · right`, of which `sink` gets every value.
+pub(super) fn multiply<R: Right, S: Sink>(isa: Isa, left: Rows<'_>, right: &R, sink: &S) {
+    let row_blocks = left.count.div_ceil(right.task_rows_max());
+    let rows = left.count.div_ceil(row_blocks.max(1)).next_multiple_of(ROWS);
+    let columns = right.blocks();
+    (0..row_blocks * columns).into_par_iter().for_each(|index| {
+        let first = index / columns * rows;
+        let rows = first.min(left.count)..(first + rows).min(left.count);
+        let task = Task { isa, left, rows, right, block: index % columns };
+        task.run(sink);
+    });
+}
+
+struct Task<'a, R> {
+    isa: Isa,
+    left: Rows<'a>,
+    rows: Range<usize>,
+    right: &'a R,
+    block: usize,
+}
+
+/// The packed sides of one block of the depth.
+struct Block<'a> {
+    left: &'a [f32],
+    right: &'a [f32],
+    depth: Range<usize>,
+}
+
+impl<R: Right> Task<'_, R> {
+    fn run<S: Sink>(&self, sink: &S) {
+        let (depth, step) = (self.left.width, self.right.step());
+        let tile_rows = self.rows.len().div_ceil(ROWS);
+        // One tile is enough where there is one block.
+        let tiles = if depth > step { tile_rows * self.right.panels(self.block) } else { 1 };
+        lend(Use::Tiles, tiles * size_of::<Tile>() / size_of::<f32>(), |tiles| {
+            lend(Use::Left, tile_rows * ROWS * LEFT_STRIDE, |left| {
+                lend(Use::Right, self.right.room(), |room| {
+                    let tiles = tiles.as_chunks_mut::<{ ROWS * COLUMNS }>().0;
+                    for start in (0..depth.max(1)).step_by(step) {
+                        let depth = start..depth.min(start + step);
+                        pack::left(self.left, self.rows.clone(), depth.clone(), left);
+                        let right = self.right.lay(self.block, depth.clone(), room);
+                        self.block(&Block { left, right, depth }, tiles, sink);
+                    }
+                });
+            });
+        });
+    }
+
+    fn block<S: Sink>(&self, block: &Block<'_>, tiles: &mut [Tile], sink: &S) {
+        let kernels = kernel::kernels(self.isa);
+        let (offsets, deep) = (self.right.offsets(), block.depth.len());
+        let tile_rows = self.rows.len().div_ceil(ROWS);
+        let is_last = block.depth.end == self.left.width;
+        let mut index = 0;
+        for number in 0..self.right.panels(self.block) {
+            let panel = self.right.panel(self.block, number);
+            let vectors = panel.count.div_ceil(LANES);
+            let start = self.right.start(self.block, number, deep);
+            let end = offsets[..deep].last().map_or(0, |last| *last as usize + vectors * LANES);
+            let right = &block.right[start..][..end];
+            let next = self.right.start(self.block, number + 1, deep).min(block.right.len());
+            let next = &block.right[next..block.right.len().min(next + end)];
+            let mut ahead = next.chunks(next.len().div_ceil(tile_rows).max(LANES));
+            for (of, left) in block.left.chunks_exact(ROWS * LEFT_STRIDE).enumerate() {
+                kernel::fetch_ahead(ahead.next().unwrap_or(&[]));
+                let tile = &mut tiles[index];
+                let product = Product {
+                    depth: deep,
+                    left: left.as_ptr(),
+                    right: right.as_ptr(),
+                    offsets: offsets.as_ptr(),
+                    tile: tile.as_mut_ptr(),
+                    stride: COLUMNS,
+                    add: block.depth.start > 0,
+                };
+                // SAFETY: `left` is 8 rows of `LEFT_STRIDE` > `deep`; `right` ends with the last
+                // offset's vectors, and offsets rise; a tile is 8 rows of 48; `kernels` are those
+                // of an `Isa`, which is proof of its instructions.
+                #[allow(unsafe_code, reason = "the kernels read by pointers")]
+                unsafe {
+                    kernels[vectors - 1](&product);
+                }
+                if is_last {
+                    let first = self.rows.start + of * ROWS;
+                    sink.store(first..self.rows.end.min(first + ROWS), panel, tile);
+                }
+                index += usize::from(tiles.len() > 1);
+            }
+        }
+    }
+}
+
+/// Panels laid out one after another, each `depth` lines of 48.
+pub(super) fn line_offsets() -> Vec<u32> {
+    (0..DEPTH_MAX as u32).map(|line| line * COLUMNS as u32).collect()
+}
+
+/// Blocks of nearly one size, a multiple of `unit`, none deeper than `most`.
+pub(super) fn balanced_step(depth: usize, unit: usize, most: usize) -> usize {
+    let units = depth.div_ceil(unit).max(1);
+    let per_block = (most / unit).max(1);
+    units.div_ceil(units.div_ceil(per_block)) * unit
+}

@@ -1,0 +1,123 @@
+//! SHARP's goldens pass, and a broken one does not.
+//!
+//! The tracked subset always runs. The whole set lies outside of the repository, in
+//! `../shared/reference`; it runs where it exists, and under `CI=true` it must.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use postern_sidecar::check_case::{self, CheckError, Report};
+use serde_json::{Value, json};
+
+const CASES: usize = 16;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn subset() -> PathBuf {
+    repository().join("tests/goldens/sharp")
+}
+
+#[track_caller]
+fn assert_passes(dir: &Path) -> Report {
+    let report = check_case::run("sharp", dir).expect("every case can be checked");
+    let failed: Vec<_> = report
+        .cases
+        .iter()
+        .flat_map(|case| case.stages.iter().map(move |stage| (&case.case, stage)))
+        .filter(|(_, stage)| !stage.pass)
+        .collect();
+    assert!(report.all_passed() && failed.is_empty(), "{failed:#?}");
+    report
+}
+
+#[test]
+fn the_tracked_subset_passes() {
+    let report = assert_passes(&subset());
+    let names: Vec<&str> = report.cases.iter().map(|case| case.case.as_str()).collect();
+    assert!(names.contains(&"11_e2e_grid2_no_overlap") && names.contains(&"09_ply"), "{names:?}");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test asks where it runs; it has no settings")]
+fn the_whole_set_passes_where_it_exists() {
+    let whole = repository().join("../shared/reference/sharp/cases");
+    if whole.join("00_scalar_functions").exists() {
+        let report = assert_passes(&whole);
+        assert_eq!(report.cases.len(), CASES);
+    } else {
+        let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+        assert!(!in_ci, "{} is missing", whole.display());
+    }
+}
+
+/// Checks a copy of one case after `edit` changed its `case.json`.
+fn check_edited(case: &str, edit: impl Fn(&mut Value)) -> Result<Report, CheckError> {
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    for entry in fs::read_dir(subset().join(case)).expect("the case is tracked") {
+        let path = entry.expect("an entry").path();
+        // Read and write: a copied file would keep a read-only mode.
+        let bytes = fs::read(&path).expect("a file");
+        let name = path.file_name().expect("a file has a name");
+        fs::write(copy.path().join(name), bytes).expect("the copy can be written");
+    }
+    let path = copy.path().join("case.json");
+    let mut value = serde_json::from_slice(&fs::read(&path).expect("a case")).expect("JSON");
+    edit(&mut value);
+    fs::write(&path, value.to_string()).expect("the copy can be written");
+    check_case::run("sharp", copy.path())
+}
+
+/// The stages that fail after `edit`.
+#[track_caller]
+fn failing(case: &str, edit: impl Fn(&mut Value)) -> Vec<String> {
+    let report = check_edited(case, edit).expect("the case can still be checked");
+    let stages = report.cases.iter().flat_map(|case| &case.stages);
+    stages.filter(|stage| !stage.pass).map(|stage| stage.name.clone()).collect()
+}
+
+#[test]
+fn a_wrong_number_fails_the_stages_that_depend_on_it() {
+    let case = "11_e2e_grid2_no_overlap";
+    let focal = failing(case, |m| m["config"]["f_px"] = json!(60.0));
+    assert!(focal.contains(&"pre.disparity_factor".to_owned()), "{focal:?}");
+    assert!(focal.contains(&"out.mean_vectors".to_owned()), "{focal:?}");
+    assert!(!focal.iter().any(|stage| stage.starts_with("mono.")), "{focal:?}");
+    let hooks = failing(case, |m| m["config"]["vit"]["hook_ids"] = json!([2, 1, 3, 4]));
+    assert!(hooks.contains(&"enc.latent0_merged".to_owned()), "{hooks:?}");
+    let groups = failing(case, |m| {
+        m["config"]["gaussian_decoder"]["norm_num_groups"] = json!(4);
+    });
+    assert!(groups.contains(&"ndc.opacities".to_owned()), "{groups:?}");
+    let unprojection = failing("08_unproject", |m| m["config"]["image_width"] = json!(4000));
+    assert!(unprojection.contains(&"unproject.matrix".to_owned()), "{unprojection:?}");
+    let file = failing("09_ply", |m| m["config"]["image_height"] = json!(768));
+    assert_eq!(file, ["ply.bytes.metadata"]);
+}
+
+#[test]
+fn a_tensor_that_nobody_computes_is_a_failure() {
+    let failed = failing("07_initializer_composer", |m| {
+        let entry = m["tensors"]["depth.metric"].clone();
+        m["tensors"]["depth.imperial"] = entry;
+    });
+    assert_eq!(failed, ["depth.imperial (not computed)"]);
+}
+
+#[test]
+fn what_cannot_be_checked_is_an_error() {
+    let unknown = check_edited("09_ply", |m| m["kind"] = json!("obj"));
+    assert!(matches!(unknown, Err(CheckError::Unsupported { .. })), "{unknown:?}");
+    let compare = check_edited("07_initializer_composer", |m| {
+        m["tensors"]["depth.metric"]["compare"] = json!("roughly");
+    });
+    assert!(compare.is_err(), "{compare:?}");
+    let sizes = check_edited("11_e2e_grid2_no_overlap", |m| {
+        m["config"]["dims_encoder"] = json!([16, 20, 24, 28, 33]);
+    });
+    assert!(matches!(sizes, Err(CheckError::Refused { .. })), "{sizes:?}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let empty = check_case::run("sharp", folder.path());
+    assert!(matches!(empty, Err(CheckError::Empty(_))), "{empty:?}");
+}
