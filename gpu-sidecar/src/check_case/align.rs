@@ -2,8 +2,7 @@
 //!
 //! Owns the walk. Knows that every folder is a section; `text` checks cleaning, sentences and
 //! scores, `dp` the passes over given vectors, `use_m3` and `labse_tiny` the encoders, `e2e` whole
-//! documents. A folder or file that no
-//! section knows is an error.
+//! documents. A folder or file that no section knows is an error.
 
 mod dp;
 mod e2e;

@@ -2,8 +2,8 @@
 //!
 //! Owns the forward pass up to the first token of the last layer. Knows token ids; no texts, no
 //! file. Always: sequences are packed without padding and each sees itself only, so its result does
-//! not depend on its batch. Source: `shared/reference/bertalign/SPEC.md`, section 9; names are those
-//! of the published checkpoints. Letters: `T` tokens of all sequences of a batch, `W` width.
+//! not depend on its batch. Source: `shared/reference/bertalign/SPEC.md`, section 9; names are as
+//! in the published checkpoints. Letters: `T` tokens of all sequences of a batch, `W` width.
 //! Departures: none.
 
 use candle_core::{Result, Tensor};
