@@ -9,6 +9,7 @@ pub(crate) mod files;
 pub(crate) mod golden;
 pub(crate) mod stage;
 
+mod align;
 mod sharp;
 mod vision;
 
@@ -24,7 +25,8 @@ pub use stage::Stage;
 type Check = fn(&Path, DeviceKind) -> Result<Vec<Case>, CheckError>;
 
 /// The models that can be checked, by the name that the command line takes.
-const MODELS: &[(&str, Check)] = &[("sharp", sharp::run), ("vision", vision::run)];
+const MODELS: &[(&str, Check)] =
+    &[("align", align::run), ("sharp", sharp::run), ("vision", vision::run)];
 
 /// What came of every case; serialises as the list of them.
 #[derive(Debug, Serialize)]

@@ -5,6 +5,7 @@
 //! Always: one run's failure, even a panic, ends that run and nothing else.
 //! Start at `pipeline::Pipeline`, then `server`.
 
+pub mod align;
 pub mod bench;
 pub mod check_case;
 pub mod clock;

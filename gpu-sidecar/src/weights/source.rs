@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::name_is_safe;
 
 /// One line a model.
-const TEXTS: &[&str] = &[include_str!("../../weights/sharp.toml")];
+const TEXTS: &[&str] = &[
+    include_str!("../../weights/labse.toml"),
+    include_str!("../../weights/sharp.toml"),
+    include_str!("../../weights/usem3.toml"),
+];
 
 /// A model's weights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
