@@ -73,6 +73,7 @@ impl<const N: usize> Split<N> {
 }
 
 /// By the sum of the elements' magnitudes, so that f32 has the range for what [`turn`] does in it.
+#[expect(clippy::needless_range_loop, reason = "lanes of several arrays go side by side")]
 #[inline(always)]
 fn scale_to_one<const N: usize>(matrix: &mut Symmetric<N>) -> [f64; N] {
     let mut sizes = [SIZE_MIN; N];
@@ -89,12 +90,12 @@ fn scale_to_one<const N: usize>(matrix: &mut Symmetric<N>) -> [f64; N] {
     sizes
 }
 
+#[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN counts as done")]
 #[inline(always)]
 fn is_diagonal<const N: usize>(matrix: &Symmetric<N>) -> bool {
     let [xy, xz, yz] = &matrix.beside;
     let mut is_diagonal = true;
     for lane in 0..N {
-        // Written so that NaN counts as done.
         is_diagonal &= !(xy[lane].abs() + xz[lane].abs() + yz[lane].abs() > REST);
     }
     is_diagonal
@@ -104,6 +105,7 @@ fn is_diagonal<const N: usize>(matrix: &Symmetric<N>) -> bool {
 ///
 /// The angle is found in f32, where roots and quotients cost a quarter: an angle that is off by
 /// 1e-7 leaves that share of the element for the next sweep. The turn itself is one to 1e-14.
+#[expect(clippy::needless_range_loop, reason = "the same place of two vectors is turned")]
 #[inline(always)]
 fn turn<const N: usize, const P: usize, const Q: usize>(
     matrix: &mut Symmetric<N>,
@@ -148,6 +150,7 @@ fn turn<const N: usize, const P: usize, const Q: usize>(
 
 /// By falling magnitude; an odd number of swaps makes the vectors left-handed, which the last one
 /// mends by pointing the other way.
+#[expect(clippy::needless_range_loop, reason = "two vectors are exchanged")]
 #[inline(always)]
 fn sorted(mut values: [f64; 3], mut vectors: [[f64; 3]; 3]) -> Eigen {
     let mut sign = 1.0;
