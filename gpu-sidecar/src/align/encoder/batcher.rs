@@ -50,6 +50,9 @@ impl Portion {
     }
 }
 
+/// The place of a group and its tokens.
+type GroupTokens = ((usize, usize), Vec<u32>);
+
 /// A caller, counted as long as it is inside.
 struct Caller(Arc<AtomicUsize>);
 
@@ -153,7 +156,7 @@ impl<M: TokenModel> Batcher<M> {
         &self,
         overlaps: &Overlaps<'_>,
         watch: &mut Watch<'_>,
-    ) -> Result<Vec<((usize, usize), Vec<u32>)>, EncodeError> {
+    ) -> Result<Vec<GroupTokens>, EncodeError> {
         let count = overlaps.sentences();
         let mut sentences = Vec::with_capacity(count);
         for index in 0..count {
