@@ -5,6 +5,7 @@
 
 mod gate;
 mod kernels;
+mod nn;
 mod peers;
 mod wrk;
 
@@ -26,6 +27,8 @@ pub(crate) enum Bench {
     Gateway(Gateway),
     /// The vision kernels on one thread and on two; beside OpenCV's on the same pictures.
     Kernels(kernels::Kernels),
+    /// The layers of neural networks on the CPU; beside candle's and PyTorch's.
+    Nn(nn::Nn),
 }
 
 /// How to measure the gate.
@@ -57,6 +60,7 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     let (report, out) = match bench {
         Bench::Gateway(options) => (gateway(workspace, options)?, &options.out),
         Bench::Kernels(options) => (kernels::measure(workspace, options)?, &options.out),
+        Bench::Nn(options) => (nn::measure(workspace, options)?, &options.out),
     };
     let text = serde_json::to_string_pretty(&report)?;
     if let Some(file) = out {
