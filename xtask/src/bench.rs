@@ -5,6 +5,7 @@
 
 mod gate;
 mod kernels;
+mod nn;
 mod peers;
 mod sharp;
 mod torch;
@@ -28,6 +29,8 @@ pub(crate) enum Bench {
     Gateway(Gateway),
     /// The vision kernels on one thread and on two; beside OpenCV's on the same pictures.
     Kernels(kernels::Kernels),
+    /// The layers of neural networks on the CPU; beside candle's and PyTorch's.
+    Nn(nn::Nn),
     /// SHARP's network at full size, stage by stage; beside PyTorch's.
     Sharp(sharp::Sharp),
 }
@@ -61,6 +64,7 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     let (report, out) = match bench {
         Bench::Gateway(options) => (gateway(workspace, options)?, &options.out),
         Bench::Kernels(options) => (kernels::measure(workspace, options)?, &options.out),
+        Bench::Nn(options) => (nn::measure(workspace, options)?, &options.out),
         Bench::Sharp(options) => (sharp::measure(workspace, options)?, &options.out),
     };
     let text = serde_json::to_string_pretty(&report)?;

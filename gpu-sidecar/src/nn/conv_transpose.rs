@@ -6,11 +6,12 @@
 use std::ops::Range;
 
 use candle_core::{Device, Result, Tensor, bail};
+use rayon::prelude::*;
 
 use super::after::Tile;
 use super::conv::{Geometry, Window};
 use super::gemm::pack::Rows;
-use super::gemm::room::{Output, Parts};
+use super::gemm::room::{Output, Parts, Use, lend};
 use super::gemm::{self, COLUMNS, Panel, ROWS, Sink};
 use super::held::{Held, hold, optional};
 use crate::vision::simd::Isa;
@@ -33,8 +34,7 @@ pub(super) fn conv_transpose_2x2(
         bail!("{:?} cannot be convolved by {:?}", x.dims(), weight.dims());
     }
     let bias = optional(bias, &[out])?;
-    let weight = weight.reshape((channels, out * SPREAD))?.t()?.contiguous()?;
-    let x = x.contiguous()?;
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let (x, weight, bias) = (Held::new(&x)?, Held::new(&weight)?, hold(&bias)?);
     let shape = [batch, out, 2 * height, 2 * width];
     let length = shape.iter().product();
@@ -43,11 +43,30 @@ pub(super) fn conv_transpose_2x2(
         Store { out, height, width, bias: bias.as_ref().map(Held::values), output: output.parts() };
     let geometry = Geometry::pixels_of(batch, channels, height * width);
     let right = Window::new(isa, x.values(), geometry, out * SPREAD);
-    gemm::multiply(isa, Rows::dense(weight.values(), channels), &right, &sink);
+    lend(Use::Whole, weight.values().len(), |rows| {
+        transpose(weight.values(), channels, rows);
+        gemm::multiply(isa, Rows::dense(rows, channels), &right, &sink);
+    });
     // SAFETY: each row of the weight comes to `Store` with each pixel; together they are the result.
     #[allow(unsafe_code, reason = "all of the result is written")]
     let values = unsafe { output.into_vec(length) };
     Tensor::from_vec(values, &shape, &Device::Cpu)
+}
+
+/// `to[row * channels + channel] = from[channel * rows + row]`, in squares that fit the cache.
+fn transpose(from: &[f32], channels: usize, to: &mut [f32]) {
+    const SIDE: usize = 16;
+    let rows = to.len() / channels;
+    to.par_chunks_mut(SIDE * channels).enumerate().for_each(|(index, to)| {
+        for first in (0..channels).step_by(SIDE) {
+            for (row, to) in to.chunks_exact_mut(channels).enumerate() {
+                let end = channels.min(first + SIDE);
+                for (channel, to) in (first..end).zip(&mut to[first..end]) {
+                    *to = from[channel * rows + index * SIDE + row];
+                }
+            }
+        }
+    });
 }
 
 struct Store<'a> {

@@ -5,7 +5,7 @@
 //! take turns kernel by kernel, so that a change of the machine's speed meets both. Before a
 //! figure is taken, the two results are compared: a faster wrong answer is no figure.
 
-mod server;
+pub(super) mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -227,7 +227,7 @@ impl Bench<'_> {
 }
 
 /// Mean of |a − b| over little-endian f32; none when the lengths differ.
-fn mean_difference(a: &[u8], b: &[u8]) -> Option<f64> {
+pub(super) fn mean_difference(a: &[u8], b: &[u8]) -> Option<f64> {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
     if a.len() != b.len() || a.is_empty() || !a_rest.is_empty() || !b_rest.is_empty() {
         return None;

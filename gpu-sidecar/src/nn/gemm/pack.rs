@@ -68,19 +68,22 @@ fn transposed_lanes(
     depth: Range<usize>,
     to: &mut [f32],
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if rows.len() == LANES && matches!(isa, Isa::Avx512(_)) {
+        let whole = depth.len() / LANES * LANES;
+        let values = &from.values[rows.start * from.stride + depth.start..];
+        x86::transpose(isa, (values, from.stride), whole, to);
+        if whole < depth.len() {
+            let depth = depth.start + whole..depth.end;
+            transposed_plain(from, rows, depth, &mut to[whole * COLUMNS..]);
+        }
+        return;
+    }
+    let _ = isa;
     // Lines enough for a row's cache line, few enough to stay near while 16 rows fill them.
     for start in depth.clone().step_by(LANES) {
         let part = start..depth.end.min(start + LANES);
-        let to = &mut to[(start - depth.start) * COLUMNS..];
-        let is_square = rows.len() == LANES && part.len() == LANES;
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) if is_square => {
-                let values = &from.values[rows.start * from.stride + start..];
-                x86::transpose(isa, values, from.stride, to);
-            }
-            _ => transposed_plain(from, rows.clone(), part, to),
-        }
+        transposed_plain(from, rows.clone(), part, &mut to[(start - depth.start) * COLUMNS..]);
     }
 }
 
@@ -103,19 +106,43 @@ mod x86 {
 
     use super::{COLUMNS, Isa, LANES};
 
-    /// 16 rows of 16 values, `stride` apart, become 16 lines of 48. `isa` is AVX-512.
-    pub(super) fn transpose(isa: Isa, from: &[f32], stride: usize, to: &mut [f32]) {
+    /// 16 rows of `depth` values, a stride apart, become `depth` lines of 48. `isa` is AVX-512 and
+    /// `depth` a multiple of 16.
+    pub(super) fn transpose(
+        isa: Isa,
+        (from, stride): (&[f32], usize),
+        depth: usize,
+        to: &mut [f32],
+    ) {
         assert!(matches!(isa, Isa::Avx512(_)), "the caller has matched it");
-        assert!(from.len() >= (LANES - 1) * stride + LANES, "16 rows are there");
-        assert!(to.len() >= (LANES - 1) * COLUMNS + LANES, "16 lines are there");
+        if depth == 0 {
+            return;
+        }
+        assert!(from.len() >= (LANES - 1) * stride + depth, "16 rows are there");
+        assert!(to.len() >= (depth - 1) * COLUMNS + LANES, "all lines are there");
         // SAFETY: an `Avx512` is proof of the instructions; both lengths have just been checked.
-        unsafe { transpose_avx512(from.as_ptr(), stride, to.as_mut_ptr()) }
+        unsafe { transpose_avx512(from.as_ptr(), stride, depth / LANES, to.as_mut_ptr()) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn transpose_avx512(from: *const f32, stride: usize, squares: usize, to: *mut f32) {
+        for square in 0..squares {
+            // SAFETY: the caller answers for 16 rows and all lines of every square.
+            unsafe {
+                transpose_square(
+                    from.add(square * LANES),
+                    stride,
+                    to.add(square * LANES * COLUMNS),
+                );
+            }
+        }
     }
 
     /// Doubles what is together four times: pairs and fours within quarters of a vector, then the
     /// quarters.
+    #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn transpose_avx512(from: *const f32, stride: usize, to: *mut f32) {
+    unsafe fn transpose_square(from: *const f32, stride: usize, to: *mut f32) {
         let mut rows = [_mm512_setzero_ps(); LANES];
         for (index, row) in rows.iter_mut().enumerate() {
             // SAFETY: row `index` of 16, 16 values, for which the caller answers.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::process;
 
 /// A running program; killed when it is dropped.
-pub(super) struct Server {
+pub(in crate::bench) struct Server {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -26,7 +26,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(super) fn start(command: &mut Command) -> Result<Self> {
+    pub(in crate::bench) fn start(command: &mut Command) -> Result<Self> {
         let line = process::line(command);
         let mut child = command
             .stdin(Stdio::piped())
@@ -48,21 +48,26 @@ impl Server {
 }
 
 /// One of the two that are compared.
-pub(super) struct Side {
-    pub(super) name: &'static str,
-    pub(super) server: Server,
+pub(in crate::bench) struct Side {
+    pub(in crate::bench) name: &'static str,
+    pub(in crate::bench) server: Server,
 }
 
 impl Side {
     /// The median time of one call, ms.
-    pub(super) fn time(&mut self, call: &Call<'_>, threads: u32, span_ms: u32) -> Result<f64> {
+    pub(in crate::bench) fn time(
+        &mut self,
+        call: &Call<'_>,
+        threads: u32,
+        span_ms: u32,
+    ) -> Result<f64> {
         let Call { kernel, size } = call;
         let answer = self.server.ask(&format!("time {kernel} {size} {threads} {span_ms}"))?;
         answer["median_ms"].as_f64().context("a time is a number")
     }
 
     /// What the kernel computes, as bytes.
-    pub(super) fn result(&mut self, call: &Call<'_>, folder: &Path) -> Result<Vec<u8>> {
+    pub(in crate::bench) fn result(&mut self, call: &Call<'_>, folder: &Path) -> Result<Vec<u8>> {
         let Call { kernel, size } = call;
         let file = folder.join(format!("result-{}.raw", self.name));
         self.server.ask(&format!("save {kernel} {size} {}", file.display()))?;
@@ -71,7 +76,7 @@ impl Side {
 }
 
 /// A kernel's name and the size of the picture it is called on.
-pub(super) struct Call<'a> {
-    pub(super) kernel: &'a str,
-    pub(super) size: &'a str,
+pub(in crate::bench) struct Call<'a> {
+    pub(in crate::bench) kernel: &'a str,
+    pub(in crate::bench) size: &'a str,
 }
