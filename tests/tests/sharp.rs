@@ -38,7 +38,7 @@ fn form(part: &'static str) -> Form {
 /// Without weights everything that is well-formed ends here.
 #[track_caller]
 fn check_unavailable(answer: &Answer) {
-    let problem = answer.problem(503, "weights_missing", None);
+    let problem = answer.problem(503, "pipeline_unavailable", None);
     let detail = problem["detail"].as_str().expect("a text");
     assert!(detail.contains("`postern pull sharp`"), "{detail}");
 }
@@ -57,6 +57,7 @@ async fn without_weights_every_form_of_a_picture_is_told_what_to_install() {
     let everything = "?focal_px=900&principal_x=32&principal_y=24&axes=gltf&format=spz\
                       &outputs=ply,video&trajectory=swipe";
     check_unavailable(&raw(&client, &format!("{PREDICT}{everything}"), "image/png").await);
+    assert_eq!(client.get("/v1/jobs").await.ok()["data"], json!([]), "no job was made");
     let said = client.get("/sharp/health").await;
     assert_eq!((said.status, said.json()["status"].as_str()), (503, Some("unhealthy")));
     let missing = said.json()["pipelines"][0]["missing"].as_str().expect("a text").to_owned();
