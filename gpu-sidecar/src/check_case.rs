@@ -9,7 +9,11 @@ pub(crate) mod files;
 pub(crate) mod golden;
 pub(crate) mod stage;
 
+<<<<<<< HEAD
 mod sharp;
+=======
+mod align;
+>>>>>>> helper-align
 mod vision;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +28,11 @@ pub use stage::Stage;
 type Check = fn(&Path, DeviceKind) -> Result<Vec<Case>, CheckError>;
 
 /// The models that can be checked, by the name that the command line takes.
+<<<<<<< HEAD
 const MODELS: &[(&str, Check)] = &[("sharp", sharp::run), ("vision", vision::run)];
+=======
+const MODELS: &[(&str, Check)] = &[("align", align::run), ("vision", vision::run)];
+>>>>>>> helper-align
 
 /// What came of every case; serialises as the list of them.
 #[derive(Debug, Serialize)]

@@ -11,6 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+<<<<<<< HEAD
+=======
+use postern_sidecar::align::score::score_files;
+use postern_sidecar::check_case;
+>>>>>>> helper-align
 use postern_sidecar::device::{Device, DeviceChoice, DeviceKind};
 use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
 use postern_sidecar::registry::Registry;
@@ -41,8 +46,13 @@ Examples:
   # the CUDA kernels against the same results
   postern-sidecar check-case vision tests/goldens/vision --device cuda
 
+<<<<<<< HEAD
   # how long a picture takes here, without the weights
   postern-sidecar bench sharp --weights random
+=======
+  # how good an alignment is
+  postern-sidecar score-alignment out/result.json gold.txt
+>>>>>>> helper-align
 
   # what can run here, as JSON
   postern-sidecar manifest
@@ -70,7 +80,7 @@ enum Verb {
     Serve(Serve),
     /// Compares a model with upstream's results: JSON on standard output, exit 0 when all pass.
     CheckCase {
-        /// `vision`
+        /// `align` or `vision`
         model: String,
         /// Folder with a `manifest.json`.
         dir: PathBuf,
@@ -78,9 +88,19 @@ enum Verb {
         #[arg(long, value_enum, default_value_t = KernelsArg::Cpu)]
         device: KernelsArg,
     },
+<<<<<<< HEAD
     /// Times a model at full size, stage by stage: JSON on standard output.
     #[command(subcommand)]
     Bench(Bench),
+=======
+    /// Prints precision, recall and F1 of alignments as JSON; documents are counted together.
+    ScoreAlignment {
+        /// An answer of `align@1` or lines `[0, 1]:[0]`, then the same as people made it; as many
+        /// pairs as there are documents.
+        #[arg(num_args = 2.., required = true, value_names = ["RESULT", "GOLD"])]
+        files: Vec<PathBuf>,
+    },
+>>>>>>> helper-align
     /// Prints the manifests of all pipelines as JSON.
     Manifest {
         #[command(flatten)]
@@ -223,12 +243,17 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Serve(options) => serve(options),
         Verb::CheckCase { model, dir, device } => check_case(&model, &dir, device),
+<<<<<<< HEAD
         Verb::Bench(bench) => run_bench(bench),
         Verb::Manifest { models } => print_json(&Registry::standard(models.models()).manifests()),
         Verb::Weights(Weights::List) => {
             print_json(&sources().iter().map(|source| source.shown()).collect::<Vec<_>>())
         }
         Verb::Weights(Weights::Check { model, dir }) => check_weights(&model, dir),
+=======
+        Verb::ScoreAlignment { files } => score_alignment(&files),
+        Verb::Manifest => print_json(&Registry::standard().manifests()),
+>>>>>>> helper-align
         Verb::Run(options) => run_once(options),
     }
 }
@@ -329,6 +354,7 @@ fn check_case(model: &str, dir: &Path, device: KernelsArg) -> Result<ExitCode> {
     Ok(if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+<<<<<<< HEAD
 fn run_bench(bench: Bench) -> Result<ExitCode> {
     let Bench::Sharp { weights, seed, rounds, threads } = bench;
     if let Some(threads) = threads {
@@ -350,6 +376,14 @@ fn check_weights(model: &str, dir: PathBuf) -> Result<ExitCode> {
     let files = Files::of(source, dir)?;
     Registry::standard(Models::default()).check_weights(model, &files)?;
     print_json(&serde_json::json!({ "model": model, "files": files.paths() }))
+=======
+fn score_alignment(files: &[PathBuf]) -> Result<ExitCode> {
+    let (pairs, rest) = files.as_chunks();
+    if !rest.is_empty() {
+        bail!("give a gold file for every result");
+    }
+    print_json(&score_files(pairs)?)
+>>>>>>> helper-align
 }
 
 fn run_once(options: RunOnce) -> Result<ExitCode> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::pipeline::{Manifest, Pipeline, RunError};
+use crate::pipelines::align::{Align, Encoders};
 use crate::pipelines::{echo::Echo, sharp::Sharp, vision::Vision};
 use crate::weights::{Checkpoint, Files, Models, Source, source};
 
@@ -38,8 +39,12 @@ impl Registry {
     /// Everything in this build, with the process's models.
     #[must_use]
     pub fn standard(models: Models) -> Self {
-        let sharp = Sharp::new(&models);
-        let pipelines = [Arc::new(Echo) as Arc<dyn Pipeline>, Arc::new(sharp), Arc::new(Vision)];
+        let pipelines = [
+            Arc::new(Align::new(Encoders::installed())) as Arc<dyn Pipeline>,
+            Arc::new(Echo),
+            Arc::new(Sharp::new(&models)),
+            Arc::new(Vision),
+        ];
         Self { models, ..Self::new(pipelines) }
     }
 
