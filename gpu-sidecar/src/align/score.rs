@@ -47,13 +47,18 @@ pub struct Tally {
 
 /// Each from 0 to 1; 0 where there is nothing to count.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct Scores {
+    /// Share of the tested beads that the gold has.
     pub precision_strict: f64,
+    /// The same, where beads that join some of the same sentences count.
     pub precision_lax: f64,
+    /// Share of the gold's beads that were found.
     pub recall_strict: f64,
+    /// As `precision_lax`.
     pub recall_lax: f64,
+    /// Harmonic mean of precision and recall.
     pub f1_strict: f64,
+    /// As `precision_lax`.
     pub f1_lax: f64,
 }
 
