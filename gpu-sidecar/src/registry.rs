@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::pipeline::{Manifest, Pipeline, RunError};
-use crate::pipelines::align::{Align, Encoders};
+use crate::pipelines::align::{Align, Installed};
 use crate::pipelines::{echo::Echo, sharp::Sharp, vision::Vision};
 use crate::weights::{Checkpoint, Files, Models, Source, source};
 
@@ -40,8 +40,8 @@ impl Registry {
     #[must_use]
     pub fn standard(models: Models) -> Self {
         let pipelines = [
-            Arc::new(Align::new(Encoders::installed())) as Arc<dyn Pipeline>,
-            Arc::new(Echo),
+            Arc::new(Echo) as Arc<dyn Pipeline>,
+            Arc::new(Align::new(Arc::new(Installed::new(&models)))),
             Arc::new(Sharp::new(&models)),
             Arc::new(Vision),
         ];
@@ -92,7 +92,8 @@ impl Registry {
                 Checkpoint::open(&[path])?;
             }
         }
-        let users = self.entries.values().filter(|entry| entry.pipeline.models().contains(&model));
-        users.map(|entry| entry.pipeline.check_weights(model, files)).collect()
+        let mut users =
+            self.entries.values().filter(|entry| entry.pipeline.models().contains(&model));
+        users.try_for_each(|entry| entry.pipeline.check_weights(model, files))
     }
 }

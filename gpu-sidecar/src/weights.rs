@@ -13,6 +13,7 @@ mod models;
 mod pytorch;
 mod resident;
 mod source;
+mod unpack;
 
 pub use account::{Account, Loaded, Placement};
 pub use checkpoint::{Checkpoint, CheckpointError, Mismatch, TensorInfo};
@@ -20,3 +21,4 @@ pub use folder::{Files, Folder};
 pub use models::{Models, ModelsSettings};
 pub use resident::{Guard, Loading, ModelState, ModelStatus, Resident};
 pub use source::{Archive, Licence, Origin, ShownSource, Source, SourceFile, source, sources};
+pub use unpack::unpack;

@@ -68,7 +68,7 @@ fn the_score_of_files_is_that_of_the_goldens() {
         let answer = json!({ "result": variant["beads"], "src_sents": [] });
         fs::write(&result, answer.to_string()).expect("can be written");
         let pair = [result, dir.join("gold.txt")];
-        let scores = score_files(&[pair.clone()]).expect("can be scored").scores;
+        let scores = score_files(std::slice::from_ref(&pair)).expect("can be scored").scores;
         let want = variant["scores"]["f1_strict"].as_f64().expect("a number");
         assert!((scores.f1_strict - want).abs() < 1e-6, "{document}: {scores:?}");
         pairs.push(pair);

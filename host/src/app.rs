@@ -100,6 +100,16 @@ impl DataDir {
         }
     }
 
+    /// Where weights lie, unless the settings name another folder.
+    #[must_use]
+    pub fn weights(&self, settings: &settings::Sidecar) -> PathBuf {
+        match settings.weights_dir.as_os_str().is_empty() {
+            true => self.0.join("weights"),
+            false => std::path::absolute(&settings.weights_dir)
+                .unwrap_or_else(|_| settings.weights_dir.clone()),
+        }
+    }
+
     fn lock(&self) -> PathBuf {
         self.0.join("host.lock")
     }
@@ -262,21 +272,28 @@ fn sidecar_options(
     settings: &Settings,
     blobs: &Arc<BlobStore>,
 ) -> sidecar::Options {
-    let beside = || {
-        let own = std::env::current_exe().ok()?;
-        Some(own.parent()?.join("postern-sidecar"))
-    };
-    let program = match settings.sidecar.program.as_os_str().is_empty() {
-        true => beside().unwrap_or_else(|| "postern-sidecar".into()),
-        false => settings.sidecar.program.clone(),
-    };
     sidecar::Options {
-        program,
+        program: sidecar_program(&settings.sidecar),
         data: data.0.clone(),
         runs: blobs.runs_dir().to_owned(),
         runs_max: settings.sidecar.runs_max,
         device: settings.sidecar.device.clone(),
         heartbeat_max: Duration::from_secs(settings.sidecar.heartbeat_secs_max.into()),
+        weights: data.weights(&settings.sidecar),
+        idle_unload_secs: settings.sidecar.idle_unload_secs,
+    }
+}
+
+/// The settings' program, or `postern-sidecar` beside this one.
+#[must_use]
+pub fn sidecar_program(settings: &settings::Sidecar) -> PathBuf {
+    let beside = || {
+        let own = std::env::current_exe().ok()?;
+        Some(own.parent()?.join("postern-sidecar"))
+    };
+    match settings.program.as_os_str().is_empty() {
+        true => beside().unwrap_or_else(|| "postern-sidecar".into()),
+        false => settings.program.clone(),
     }
 }
 

@@ -18,6 +18,7 @@ mod contracts;
 mod job;
 mod key;
 mod plan;
+mod pull;
 mod serve;
 mod tenant;
 
@@ -79,6 +80,8 @@ enum Command {
     Call(call::Call),
     /// Send every file of a folder to a service of a running gate; goes on where it stopped.
     Batch(batch::Batch),
+    /// Fetch a model's weights, or see which there are.
+    Pull(pull::Pull),
     /// List, show and cancel jobs.
     #[command(subcommand)]
     Job(job::Job),
@@ -123,6 +126,7 @@ async fn operate(cli: Cli) -> anyhow::Result<()> {
             key.run(&desk.office().await?, &desk.clock).await?;
             desk.settle(changes).await
         }
+        Command::Pull(pull) => pull.run(desk).await,
         Command::Job(job) => job.run(&desk.office().await?, &desk.clock).await,
         Command::Contracts(contracts) => contracts.run().await,
         Command::Call(_) | Command::Batch(_) => unreachable!("`run` has dealt with it"),

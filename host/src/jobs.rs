@@ -24,7 +24,7 @@ use crate::blobs::{Blob, BlobStore, Pin};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::{JobId, KeyId, RequestId, TenantId};
 use crate::metrics::Metrics;
-use crate::sidecar::Sidecar;
+use crate::sidecar::{Readiness, Sidecar};
 use crate::store::{BlobUse, Ending, Job, JobState, Plan, Store, StoreError};
 use crate::tasks::Tasks;
 use queue::{Entry, Queue, Refusal};
@@ -181,12 +181,16 @@ impl Jobs {
             self.metrics.rejected("sidecar_down");
             return Err(SubmitError::SidecarDown { retry_after: RETRY_AFTER });
         };
-        match up.pipeline(pipeline) {
-            None => Err(SubmitError::Unavailable(format!("no pipeline `{pipeline}` is installed"))),
-            Some(manifest) if !manifest.ready => {
-                Err(SubmitError::Unavailable(manifest.missing.clone()))
+        let Some(manifest) = up.pipeline(pipeline) else {
+            let detail = format!("no pipeline `{pipeline}` is installed");
+            return Err(SubmitError::Unavailable(detail));
+        };
+        match Readiness::of(manifest, &up.models()) {
+            Readiness { state: "missing", missing } => {
+                Err(SubmitError::Unavailable(missing.to_owned()))
             }
-            Some(_) => Ok(up.hello.runs_max),
+            // One whose last load failed tries again.
+            Readiness { .. } => Ok(up.hello.runs_max),
         }
     }
 

@@ -27,3 +27,4 @@ pub mod telemetry;
 pub mod tenancy;
 pub mod tokens;
 pub mod trace;
+pub mod weights;

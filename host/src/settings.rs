@@ -117,6 +117,10 @@ pub struct Sidecar {
     pub device: String,
     /// Without an answer for so long it is killed and started again.
     pub heartbeat_secs_max: u32,
+    /// The folder of weights, filled by `postern pull`; empty: `weights` in the data folder.
+    pub weights_dir: PathBuf,
+    /// A model that no run has used for so long leaves memory; 0: never.
+    pub idle_unload_secs: u32,
 }
 
 /// `[sandbox]`: what components may use.
@@ -184,7 +188,14 @@ impl Default for Jobs {
 
 impl Default for Sidecar {
     fn default() -> Self {
-        Self { program: PathBuf::new(), runs_max: 0, device: "auto".into(), heartbeat_secs_max: 10 }
+        Self {
+            program: PathBuf::new(),
+            runs_max: 0,
+            device: "auto".into(),
+            heartbeat_secs_max: 10,
+            weights_dir: PathBuf::new(),
+            idle_unload_secs: 300,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`Sidecar::start`].
 
 mod client;
+mod readiness;
 mod supervise;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -19,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 pub use client::{Client, RunError, RunEvents};
 pub use postern_wire::v1 as wire;
+pub use readiness::Readiness;
 
 /// What starting a sidecar needs.
 #[derive(Debug, Clone)]
@@ -33,6 +36,10 @@ pub struct Options {
     pub device: String,
     /// Without a heartbeat for so long it is killed.
     pub heartbeat_max: Duration,
+    /// The folder of weights.
+    pub weights: PathBuf,
+    /// A model that no run has used for so long is unloaded; 0: never.
+    pub idle_unload_secs: u32,
 }
 
 /// A sidecar that answers.
@@ -43,6 +50,7 @@ pub struct Up {
     /// The process, for operators and tests.
     pub pid: Option<u32>,
     lost: AtomicBool,
+    models: ArcSwap<Vec<wire::ModelStatus>>,
 }
 
 /// The supervised sidecar. Cheap to clone.
@@ -82,6 +90,12 @@ impl Up {
     /// replaces it.
     pub fn mark_lost(&self) {
         self.lost.store(true, Ordering::Release);
+    }
+
+    /// How its models fared at the last heartbeat, by name.
+    #[must_use]
+    pub fn models(&self) -> Arc<Vec<wire::ModelStatus>> {
+        self.models.load_full()
     }
 
     fn is_lost(&self) -> bool {

@@ -36,6 +36,8 @@ pub struct Setup {
     pub fixtures: &'static [&'static str],
     /// A program that is started in the sidecar's place. The gate is not waited for then.
     pub sidecar: Option<PathBuf>,
+    /// Fills the folder of weights before the start; see [`crate::weights`].
+    pub weights: Option<fn(&Path)>,
 }
 
 /// A running gate.
@@ -91,6 +93,9 @@ impl Gate {
         let operator_key = said(init.args(["init", "--data"]).arg(folder.path().join("data")));
         fs::write(folder.path().join("data/postern.toml"), &setup.settings).expect("settings");
         gather_components(folder.path(), setup.fixtures);
+        if let Some(install) = setup.weights {
+            install(&folder.path().join("data/weights"));
+        }
         let unlimited = ["--requests", "0", "--in-flight", "0", "--quota-per-day", "0"];
         let mut plan = Command::new(program("postern"));
         plan.args(["plan", "set", OPEN_PLAN]).args(unlimited);
@@ -108,6 +113,20 @@ impl Gate {
     #[track_caller]
     pub fn cli(&self, arguments: &[&str]) -> String {
         said(Command::new(program("postern")).args(arguments).arg("--data").arg(self.data()))
+    }
+
+    /// Runs one command that has to fail, without a terminal, and gives what it complained of.
+    ///
+    /// # Panics
+    /// When the command succeeds.
+    #[must_use]
+    #[track_caller]
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(program("postern"));
+        command.args(arguments).arg("--data").arg(self.data()).stdin(Stdio::null());
+        let output = command.output().expect("the program starts");
+        assert!(!output.status.success(), "{arguments:?} succeeded");
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// Starts a second host on the same data folder and waits for its end.

@@ -13,3 +13,4 @@ pub mod patience;
 pub mod picture;
 pub mod process;
 pub mod relay;
+pub mod weights;

@@ -35,13 +35,12 @@ fn form(part: &'static str) -> Form {
     Form::new().part(part, file("picture.png", png()))
 }
 
-/// Without weights, or without the pipeline, everything that is well-formed ends here.
+/// Without weights everything that is well-formed ends here.
 #[track_caller]
 fn check_unavailable(answer: &Answer) {
-    let problem = answer.problem(503, "pipeline_unavailable", None);
+    let problem = answer.problem(503, "weights_missing", None);
     let detail = problem["detail"].as_str().expect("a text");
-    let says_what_to_do = detail.contains("postern pull sharp") || detail.contains("`sharp@1`");
-    assert!(says_what_to_do, "{detail}");
+    assert!(detail.contains("`postern pull sharp`"), "{detail}");
 }
 
 #[tokio::test]
@@ -58,7 +57,10 @@ async fn without_weights_every_form_of_a_picture_is_told_what_to_install() {
     let everything = "?focal_px=900&principal_x=32&principal_y=24&axes=gltf&format=spz\
                       &outputs=ply,video&trajectory=swipe";
     check_unavailable(&raw(&client, &format!("{PREDICT}{everything}"), "image/png").await);
-    assert_eq!(client.get("/v1/jobs").await.ok()["data"], json!([]), "no job was made");
+    let said = client.get("/sharp/health").await;
+    assert_eq!((said.status, said.json()["status"].as_str()), (503, Some("unhealthy")));
+    let missing = said.json()["pipelines"][0]["missing"].as_str().expect("a text").to_owned();
+    assert!(missing.contains("`postern pull sharp`"), "{missing}");
 }
 
 #[tokio::test]
@@ -149,6 +151,17 @@ async fn one_picture_of_a_known_kind_is_wanted() {
         let empty = send(client.request(Method::POST, path).header("content-type", "image/png"));
         empty.await.problem(422, "body_missing", None);
         client.get(path).await.problem(405, "method_not_allowed", None);
+    }
+}
+
+#[tokio::test]
+async fn a_picture_of_a_kind_that_is_not_read_is_told_so() {
+    let client = GATE.tenant("heic").await;
+    let heic = bytes::Bytes::from_static(b"\0\0\0\x20ftypheic\0\0\0\0mif1heic");
+    for path in all() {
+        let form = Form::new().part("image", file("photo.heic", heic.clone()));
+        let answer = upload(&client, path, form).await;
+        answer.problem(415, "media_type_unsupported", Some("image"));
     }
 }
 

@@ -6,6 +6,8 @@
 mod gate;
 mod kernels;
 mod peers;
+mod sharp;
+mod torch;
 mod wrk;
 
 use std::path::PathBuf;
@@ -26,6 +28,8 @@ pub(crate) enum Bench {
     Gateway(Gateway),
     /// The vision kernels on one thread and on two; beside OpenCV's on the same pictures.
     Kernels(kernels::Kernels),
+    /// SHARP's network at full size, stage by stage; beside PyTorch's.
+    Sharp(sharp::Sharp),
 }
 
 /// How to measure the gate.
@@ -57,6 +61,7 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
     let (report, out) = match bench {
         Bench::Gateway(options) => (gateway(workspace, options)?, &options.out),
         Bench::Kernels(options) => (kernels::measure(workspace, options)?, &options.out),
+        Bench::Sharp(options) => (sharp::measure(workspace, options)?, &options.out),
     };
     let text = serde_json::to_string_pretty(&report)?;
     if let Some(file) = out {

@@ -1,6 +1,7 @@
 //! Times the rasteriser on a cloud as large as SHARP's, and writes what it drew.
 //!
-//! Owns the clock of that measurement and the cloud: two layers of a Gaussian per pixel of a relief.
+//! Owns the clock of that measurement and the cloud: two layers of a Gaussian per pixel of a
+//! relief.
 //! `raster [FRAMES [PHOTO [OUT.png [OUT.mp4]]]]`: so many frames along the default trajectory; the
 //! colours and the relief come from the photo, or from a pattern where there is none (`-`).
 

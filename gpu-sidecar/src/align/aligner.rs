@@ -102,7 +102,6 @@ fn score(sides: &Sides<'_>, bead: &Bead) -> f64 {
 }
 
 /// A watcher that never breaks off.
-#[must_use]
 pub fn unwatched(_: f64) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

@@ -4,6 +4,17 @@
 //! who aligns what. Always: a vector of a filler is all zero and its length is 0. The encoders
 //! are the files under `encoder/`. Start at [`Encoder`].
 
+pub mod batcher;
+pub mod bert;
+pub mod charsmap;
+pub mod installed;
+pub mod labse;
+mod neighbourhoods;
+pub mod repack;
+pub mod sentencepiece;
+pub mod token_model;
+pub mod usem3;
+
 use std::ops::ControlFlow;
 
 use super::overlaps::Overlaps;

@@ -1,11 +1,12 @@
 //! The alignment goldens: which folders of cases there are and who checks them.
 //!
 //! Owns the walk. Knows that every folder is a section; `text` checks cleaning, sentences and
-//! scores, `dp` the passes over given vectors, `e2e` whole documents. A folder or file that no
-//! section knows is an error.
+//! scores, `dp` the passes over given vectors, `use_m3` and `labse_tiny` the encoders, `e2e` whole
+//! documents. A folder or file that no section knows is an error.
 
 mod dp;
 mod e2e;
+mod encoders;
 mod text;
 
 use std::path::Path;
@@ -19,7 +20,13 @@ use crate::device::DeviceKind;
 type Section = fn(&Path, DeviceKind) -> Result<Vec<Case>, CheckError>;
 
 /// Sections by their folders' names.
-const SECTIONS: &[(&str, Section)] = &[("text", text::run), ("dp", dp::run), ("e2e", e2e::run)];
+const SECTIONS: &[(&str, Section)] = &[
+    ("text", text::run),
+    ("dp", dp::run),
+    ("use_m3", encoders::use_m3),
+    ("labse_tiny", encoders::labse_tiny),
+    ("e2e", e2e::run),
+];
 
 /// Files beside the sections that are no cases.
 const REMARKS: [&str; 2] = ["README.md", "subset.py"];

@@ -22,7 +22,7 @@ pub(crate) struct Tensor {
 pub(crate) enum Values {
     U8(Vec<u8>),
     F32(Vec<f32>),
-<<<<<<< HEAD
+    I32(Vec<i32>),
     /// Of a type that nothing is computed in: kept as numbers to compare with.
     Other(Vec<f64>),
 }
@@ -33,12 +33,10 @@ impl Values {
         match self {
             Self::U8(values) => values.iter().map(|&v| f64::from(v)).collect(),
             Self::F32(values) => values.iter().map(|&v| f64::from(v)).collect(),
+            Self::I32(values) => values.iter().map(|&v| f64::from(v)).collect(),
             Self::Other(values) => values.clone(),
         }
     }
-=======
-    I32(Vec<i32>),
->>>>>>> helper-align
 }
 
 /// An 8-bit picture: 1 channel, or 3 in the order red, green, blue.
@@ -90,7 +88,9 @@ pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, Chec
             Dtype::F32 => Values::F32(
                 view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
             ),
-<<<<<<< HEAD
+            Dtype::I32 => Values::I32(
+                view.data().as_chunks().0.iter().map(|&b| i32::from_le_bytes(b)).collect(),
+            ),
             Dtype::F64 => Values::Other(
                 view.data().as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect(),
             ),
@@ -101,11 +101,6 @@ pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, Chec
                 view.data().as_chunks().0.iter().map(|&b| u16::from_le_bytes(b).into()).collect(),
             ),
             Dtype::BOOL => Values::Other(view.data().iter().map(|&b| b.into()).collect()),
-=======
-            Dtype::I32 => Values::I32(
-                view.data().as_chunks().0.iter().map(|&b| i32::from_le_bytes(b)).collect(),
-            ),
->>>>>>> helper-align
             other => return Err(unreadable(path, format!("tensor {name} is {other:?}"))),
         };
         tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });

@@ -60,6 +60,9 @@ fn number(block: &Exif, tag: Tag) -> Option<f64> {
     let field = [main, tag].into_iter().find_map(|tag| block.get_field(tag, In::PRIMARY))?;
     let number = match &field.value {
         Value::Rational(values) => values.first()?.to_f64(),
+        Value::SRational(values) => values.first()?.to_f64(),
+        Value::Float(values) => f64::from(*values.first()?),
+        Value::Double(values) => *values.first()?,
         value => f64::from(value.get_uint(0)?),
     };
     number.is_finite().then_some(number)

@@ -22,11 +22,8 @@ mod window;
 
 pub(super) use window::Window;
 
-/// Channels of a task, at most. With 8 panels of pixels its tiles are 393 KiB, its weights over a
-/// block of the depth 213 KiB.
+/// Channels of a task, at most: its weights over a block of the depth are 213 KiB.
 const TASK_ROWS_MAX: usize = 256;
-/// Panels of a task, about.
-const BLOCK_PANELS: usize = 8;
 
 /// What is convolved, and how.
 #[derive(Debug, Clone, Copy)]
@@ -133,9 +130,14 @@ pub(super) fn conv2d(
     };
     let weight = Rows::dense(weight.values(), geometry.channels * geometry.steps());
     if geometry.stride == 1 && geometry.steps() <= gemm::kernel::DEPTH_MAX {
-        gemm::multiply(isa, weight, &Window::new(isa, x.values(), geometry), &sink);
+        gemm::multiply(isa, weight, &Window::new(isa, x.values(), geometry, channels), &sink);
     } else {
-        gemm::multiply(isa, weight, &gathered::Gathered::new(x.values(), geometry), &sink);
+        gemm::multiply(
+            isa,
+            weight,
+            &gathered::Gathered::new(x.values(), geometry, channels),
+            &sink,
+        );
     }
     // SAFETY: each channel of the weight comes to `Store` with each pixel of each picture.
     #[allow(unsafe_code, reason = "all of the result is written")]

@@ -41,7 +41,8 @@ pub(super) fn conv_transpose_2x2(
     let mut output = Output::new(length);
     let sink =
         Store { out, height, width, bias: bias.as_ref().map(Held::values), output: output.parts() };
-    let right = Window::new(isa, x.values(), Geometry::pixels_of(batch, channels, height * width));
+    let geometry = Geometry::pixels_of(batch, channels, height * width);
+    let right = Window::new(isa, x.values(), geometry, out * SPREAD);
     gemm::multiply(isa, Rows::dense(weight.values(), channels), &right, &sink);
     // SAFETY: each row of the weight comes to `Store` with each pixel; together they are the result.
     #[allow(unsafe_code, reason = "all of the result is written")]

@@ -55,6 +55,12 @@ pub(super) trait Right: Sync {
     /// Where a panel begins in what was laid out, if that is `depth` deep.
     fn start(&self, block: usize, panel: usize, depth: usize) -> usize;
 
+    /// Where a panel lies, if it is not in the cache yet; the next one is asked for in time.
+    fn ahead(&self, panel: usize, depth: usize) -> Range<usize> {
+        let _ = (panel, depth);
+        0..0
+    }
+
     /// From a panel's start to its values of each k of the block; rising, [`Right::step`] of them.
     fn offsets(&self) -> &[u32];
 }
@@ -97,8 +103,7 @@ impl<R: Right> Task<'_, R> {
     fn run<S: Sink>(&self, sink: &S) {
         let (depth, step) = (self.left.width, self.right.step());
         let tile_rows = self.rows.len().div_ceil(ROWS);
-        // One tile is enough where there is one block.
-        let tiles = if depth > step { tile_rows * self.right.panels(self.block) } else { 1 };
+        let tiles = tile_rows * self.right.panels(self.block);
         lend(Use::Tiles, tiles * size_of::<Tile>() / size_of::<f32>(), |tiles| {
             lend(Use::Left, tile_rows * ROWS * LEFT_STRIDE, |left| {
                 lend(Use::Right, self.right.room(), |room| {
@@ -107,31 +112,31 @@ impl<R: Right> Task<'_, R> {
                         let depth = start..depth.min(start + step);
                         pack::left(self.left, self.rows.clone(), depth.clone(), left);
                         let right = self.right.lay(self.block, depth.clone(), room);
-                        self.block(&Block { left, right, depth }, tiles, sink);
+                        self.block(&Block { left, right, depth }, tiles);
                     }
+                    self.store(tiles, sink);
                 });
             });
         });
     }
 
-    fn block<S: Sink>(&self, block: &Block<'_>, tiles: &mut [Tile], sink: &S) {
+    /// Adds one block of the depth to the tiles: a panel's, from above, then the next panel's.
+    fn block(&self, block: &Block<'_>, tiles: &mut [Tile]) {
         let kernels = kernel::kernels(self.isa);
         let (offsets, deep) = (self.right.offsets(), block.depth.len());
         let tile_rows = self.rows.len().div_ceil(ROWS);
-        let is_last = block.depth.end == self.left.width;
-        let mut index = 0;
+        let mut tiles = tiles.iter_mut();
         for number in 0..self.right.panels(self.block) {
             let panel = self.right.panel(self.block, number);
             let vectors = panel.count.div_ceil(LANES);
             let start = self.right.start(self.block, number, deep);
             let end = offsets[..deep].last().map_or(0, |last| *last as usize + vectors * LANES);
             let right = &block.right[start..][..end];
-            let next = self.right.start(self.block, number + 1, deep).min(block.right.len());
-            let next = &block.right[next..block.right.len().min(next + end)];
+            let next = self.right.ahead(number + 1, deep);
+            let next = block.right.get(next).unwrap_or(&[]);
             let mut ahead = next.chunks(next.len().div_ceil(tile_rows).max(LANES));
-            for (of, left) in block.left.chunks_exact(ROWS * LEFT_STRIDE).enumerate() {
+            for (left, tile) in block.left.chunks_exact(ROWS * LEFT_STRIDE).zip(&mut tiles) {
                 kernel::fetch_ahead(ahead.next().unwrap_or(&[]));
-                let tile = &mut tiles[index];
                 let product = Product {
                     depth: deep,
                     left: left.as_ptr(),
@@ -148,15 +153,38 @@ impl<R: Right> Task<'_, R> {
                 unsafe {
                     kernels[vectors - 1](&product);
                 }
-                if is_last {
-                    let first = self.rows.start + of * ROWS;
-                    sink.store(first..self.rows.end.min(first + ROWS), panel, tile);
-                }
-                index += usize::from(tiles.len() > 1);
+            }
+        }
+    }
+
+    /// Hands the tiles on, row by row of the product: what is neighbours in memory comes together.
+    fn store<S: Sink>(&self, tiles: &mut [Tile], sink: &S) {
+        let tile_rows = self.rows.len().div_ceil(ROWS);
+        for (of, first) in self.rows.clone().step_by(ROWS).enumerate() {
+            let rows = first..self.rows.end.min(first + ROWS);
+            for panel in 0..self.right.panels(self.block) {
+                let tile = &mut tiles[panel * tile_rows + of];
+                sink.store(rows.clone(), self.right.panel(self.block, panel), tile);
             }
         }
     }
 }
+
+/// How many panels a task should have, of `panels`, beside how many rows: few enough for its cache
+/// and for every thread to have some tasks, many enough to pay for packing the rows.
+pub(super) fn task_panels(panels: usize, rows: usize, task_rows_max: usize) -> usize {
+    /// Tiles of a task: 786 KiB.
+    const TILES_MAX: usize = 512;
+    const TASKS_PER_THREAD: usize = 4;
+    const LEAST: usize = 4;
+    let row_blocks = rows.div_ceil(task_rows_max).max(1);
+    let fitting = TILES_MAX * ROWS * row_blocks / rows.max(1);
+    let shared = panels * row_blocks / (TASKS_PER_THREAD * rayon::current_num_threads());
+    fitting.min(shared.max(LEAST)).clamp(1, MOST_PANELS)
+}
+
+/// Panels of a task at most: its part of the right side, over a block of the depth, stays small.
+const MOST_PANELS: usize = 32;
 
 /// Panels laid out one after another, each `depth` lines of 48.
 pub(super) fn line_offsets() -> Vec<u32> {

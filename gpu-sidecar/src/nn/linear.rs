@@ -121,6 +121,10 @@ impl Right for Packed<'_> {
         panel * depth * COLUMNS
     }
 
+    fn ahead(&self, panel: usize, depth: usize) -> Range<usize> {
+        panel * depth * COLUMNS..(panel + 1) * depth * COLUMNS
+    }
+
     fn offsets(&self) -> &[u32] {
         &self.offsets
     }

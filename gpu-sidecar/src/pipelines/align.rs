@@ -3,6 +3,7 @@
 //! Owns the order of the work, its parameters and its files. The algorithm is in `align.rs`;
 //! encoders come through [`Encoders`], so that this file knows no weights. Start at `Align::run`.
 
+mod installed;
 mod params;
 
 use std::fs;
@@ -21,6 +22,8 @@ use crate::device::DeviceKind;
 use crate::pipeline::{
     Call, Manifest, Need, Outcome, Pipeline, RunContext, RunError, Slot, schema_of,
 };
+use crate::weights::Files;
+pub use installed::Installed;
 pub use params::EncoderName;
 use params::{Output, Params};
 
@@ -45,22 +48,38 @@ mod begin {
 }
 
 /// Where encoders come from.
-#[derive(Debug, Clone, Copy)]
-pub struct Encoders {
+pub trait Encoders: Send + Sync {
     /// What is missing and how to install it; empty when the usual encoder is there.
-    pub missing: fn() -> String,
-    /// Opens one; `Unavailable` when its weights are missing.
-    pub open: fn(EncoderName, &mut RunContext) -> Result<Arc<dyn Encoder>, RunError>,
+    fn missing(&self) -> String;
+
+    /// Opens one, for as long as a run holds it.
+    /// # Errors
+    /// `Unavailable` when its weights are missing.
+    fn open(
+        &self,
+        name: EncoderName,
+        context: &mut RunContext,
+    ) -> Result<Box<dyn Encoder>, RunError>;
+
+    /// Whether the fetched `files` are those of `model`.
+    /// # Errors
+    /// `Unavailable` when they are not.
+    fn check(&self, _model: &str, _files: &Files) -> Result<(), RunError> {
+        Ok(())
+    }
 }
 
-impl Encoders {
-    /// Those whose weights are installed: none, until weights can be pulled.
-    #[must_use]
-    pub fn installed() -> Self {
-        Self {
-            missing: || missing(EncoderName::default()),
-            open: |name, _| Err(RunError::unavailable("weights_missing", missing(name))),
-        }
+/// No encoder at all: what there is where no weights are.
+#[derive(Debug, Clone, Copy)]
+pub struct NotInstalled;
+
+impl Encoders for NotInstalled {
+    fn missing(&self) -> String {
+        missing(EncoderName::default())
+    }
+
+    fn open(&self, name: EncoderName, _: &mut RunContext) -> Result<Box<dyn Encoder>, RunError> {
+        Err(RunError::unavailable("weights_missing", missing(name)))
     }
 }
 
@@ -70,22 +89,22 @@ fn missing(name: EncoderName) -> String {
 }
 
 /// The pipeline.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct Align {
-    encoders: Encoders,
+    encoders: Arc<dyn Encoders>,
 }
 
 impl Align {
     /// With these encoders.
     #[must_use]
-    pub fn new(encoders: Encoders) -> Self {
+    pub fn new(encoders: Arc<dyn Encoders>) -> Self {
         Self { encoders }
     }
 }
 
 impl Pipeline for Align {
     fn manifest(&self) -> Manifest {
-        let missing = (self.encoders.missing)();
+        let missing = self.encoders.missing();
         Manifest {
             name: "align",
             version: 1,
@@ -105,6 +124,14 @@ impl Pipeline for Align {
         }
     }
 
+    fn models(&self) -> &'static [&'static str] {
+        installed::MODELS
+    }
+
+    fn check_weights(&self, model: &str, files: &Files) -> Result<(), RunError> {
+        self.encoders.check(model, files)
+    }
+
     fn need(&self, call: &Call) -> Need {
         let params = call.params::<Params>().unwrap_or_default();
         // A sentence has at least a character and what parts it from the next.
@@ -121,7 +148,7 @@ impl Pipeline for Align {
         let source = read(call, (SOURCE, params.language(Side::Source)?), &params)?;
         let target = read(call, (TARGET, params.language(Side::Target)?), &params)?;
         context.check_cancel()?;
-        let encoder = (self.encoders.open)(params.encoder, context)?;
+        let encoder = self.encoders.open(params.encoder, context)?;
         let run = Run { params, encoder: &*encoder, context };
         run.finish(source, target)
     }

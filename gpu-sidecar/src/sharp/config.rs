@@ -145,7 +145,7 @@ impl Config {
         let mut all = sizes.iter().chain(dims).chain([&self.gaussian_decoder.dim_out]);
         let problem = if all.any(|&size| size == 0 || size > widest) {
             format!("every size must be 1 to {widest}")
-        } else if vit.width % vit.heads != 0 {
+        } else if !vit.width.is_multiple_of(vit.heads) {
             format!("width {} is no multiple of {} heads", vit.width, vit.heads)
         } else if vit.hook_ids.len() < 2 || vit.hook_ids[..2].iter().any(|&id| id >= vit.depth) {
             "hook_ids must name two blocks".to_owned()

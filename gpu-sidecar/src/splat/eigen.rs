@@ -1,7 +1,8 @@
 //! Eigenvalues and eigenvectors of symmetric 3 x 3 matrices, by Jacobi's method in f64.
 //!
 //! Owns that solver. Always: it ends after a bounded number of sweeps whatever the numbers are, and
-//! for finite input below 1e75 gives finite output, orthonormal and true to 1e-12.
+//! for finite input below 1e75 gives finite output, orthonormal to 1e-12 and true to 1e-11
+//! of the largest eigenvalue.
 
 /// Each sweep squares what is left beside the diagonal; six reach [`REST`] from anywhere.
 const SWEEPS_MAX: usize = 10;
@@ -72,6 +73,7 @@ impl<const N: usize> Split<N> {
 }
 
 /// By the sum of the elements' magnitudes, so that f32 has the range for what [`turn`] does in it.
+#[expect(clippy::needless_range_loop, reason = "lanes of several arrays go side by side")]
 #[inline(always)]
 fn scale_to_one<const N: usize>(matrix: &mut Symmetric<N>) -> [f64; N] {
     let mut sizes = [SIZE_MIN; N];
@@ -88,12 +90,12 @@ fn scale_to_one<const N: usize>(matrix: &mut Symmetric<N>) -> [f64; N] {
     sizes
 }
 
+#[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN counts as done")]
 #[inline(always)]
 fn is_diagonal<const N: usize>(matrix: &Symmetric<N>) -> bool {
     let [xy, xz, yz] = &matrix.beside;
     let mut is_diagonal = true;
     for lane in 0..N {
-        // Written so that NaN counts as done.
         is_diagonal &= !(xy[lane].abs() + xz[lane].abs() + yz[lane].abs() > REST);
     }
     is_diagonal
@@ -103,6 +105,7 @@ fn is_diagonal<const N: usize>(matrix: &Symmetric<N>) -> bool {
 ///
 /// The angle is found in f32, where roots and quotients cost a quarter: an angle that is off by
 /// 1e-7 leaves that share of the element for the next sweep. The turn itself is one to 1e-14.
+#[expect(clippy::needless_range_loop, reason = "the same place of two vectors is turned")]
 #[inline(always)]
 fn turn<const N: usize, const P: usize, const Q: usize>(
     matrix: &mut Symmetric<N>,
@@ -147,6 +150,7 @@ fn turn<const N: usize, const P: usize, const Q: usize>(
 
 /// By falling magnitude; an odd number of swaps makes the vectors left-handed, which the last one
 /// mends by pointing the other way.
+#[expect(clippy::needless_range_loop, reason = "two vectors are exchanged")]
 #[inline(always)]
 fn sorted(mut values: [f64; 3], mut vectors: [[f64; 3]; 3]) -> Eigen {
     let mut sign = 1.0;
@@ -218,7 +222,8 @@ mod tests {
         for i in 0..3 {
             for j in 0..3 {
                 let error = (element(&back, i, j) - element(&matrix, i, j)).abs();
-                assert!(error <= 2e-12 * size, "{matrix:?}: ({i}, {j}) is off by {error}");
+                // What may stay, times the six elements that the size is the sum of, and rounding.
+                assert!(error <= 10.0 * REST * size, "{matrix:?}: ({i}, {j}) is off by {error}");
                 let unit = f64::from(u8::from(i == j));
                 assert!((dot(vectors[i], vectors[j]) - unit).abs() < 1e-12, "{matrix:?}");
             }
@@ -292,13 +297,14 @@ mod tests {
             want.sort_by(|a, b| b.total_cmp(a));
             let got = eigen(matrix).values;
             for (got, want) in got.into_iter().zip(want) {
-                prop_assert!((got - want).abs() <= 1e-12 * values.iter().sum::<f64>());
+                prop_assert!((got - want).abs() <= 10.0 * REST * values.iter().sum::<f64>());
             }
         }
 
         #[test]
         fn any_symmetric_matrix_is_recomposed(
-            diagonal in prop::array::uniform3(-1e3..1e3), beside in prop::array::uniform3(-1e3..1e3),
+            diagonal in prop::array::uniform3(-1e3..1e3),
+            beside in prop::array::uniform3(-1e3..1e3),
         ) {
             check(Matrix { diagonal, beside });
         }

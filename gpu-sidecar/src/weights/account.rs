@@ -65,8 +65,8 @@ impl<'a, 'b> Account<'a, 'b> {
     /// Closes the account: `built` is right when every tensor was taken or is one of the `dead`.
     ///
     /// # Errors
-    /// `Stopped` when the load was cancelled; `Mismatch`; `Tensor` when `built` is an error although
-    /// names and shapes agreed as far as it came.
+    /// `Stopped` when the load was cancelled; `Mismatch`; `Tensor` when `built` is an error
+    /// although names and shapes agreed as far as it came.
     pub fn finish<T>(
         self,
         built: Result<T>,

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::account::{Account, Loaded, Placement};
@@ -144,6 +144,10 @@ impl Checkpoint {
         loading: &mut Loading<'_>,
         build: impl FnOnce(&mut dyn Parameters) -> candle_core::Result<T>,
     ) -> Result<Loaded<T>, CheckpointError> {
+        for (_, file) in &self.files {
+            // The disk reads ahead while tensors are made; where it cannot, they come page by page.
+            let _ = file.advise(Advice::WillNeed);
+        }
         loading.moving(self.stored_bytes(|name| !dead(name)));
         let mut account = Account::reading(self, placement, loading);
         let built = build(&mut account);

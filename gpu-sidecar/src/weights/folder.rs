@@ -1,7 +1,8 @@
 //! The folder of weights: what of a model lies there.
 //!
-//! Owns the layout, `<folder>/<model>/<file>`, which `postern pull` fills. Reads names only. Always:
-//! a file that is still being fetched has another name (`….part`), so what is found is whole.
+//! Owns the layout, `<folder>/<model>/<file>`, which `postern pull` fills. Reads names only.
+//! Always: a file that is still being fetched has another name (`….part`), so what is found is
+//! whole.
 
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,7 @@ impl Files {
     /// # Errors
     /// As [`Folder::find`].
     pub fn of(source: &Source, folder: PathBuf) -> Result<Self, RunError> {
-        let paths: Vec<PathBuf> = source.files.iter().map(|file| folder.join(&file.name)).collect();
+        let paths: Vec<PathBuf> = source.required().map(|file| folder.join(&file.name)).collect();
         match paths.iter().find(|path| !path.is_file()) {
             Some(path) => Err(missing(source, Some(path))),
             None => Ok(Self { folder, paths }),
@@ -74,7 +75,7 @@ impl Files {
         Self { folder, paths }
     }
 
-    /// All of them, in the order of the model's source.
+    /// Those that have to be there, in the order of the model's source.
     #[must_use]
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths

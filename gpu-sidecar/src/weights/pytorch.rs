@@ -86,7 +86,10 @@ fn unpickle(bytes: &[u8]) -> Result<Object, String> {
 /// The dictionary itself, or the one below the key `state_dict`.
 fn state_dict(root: Object) -> Result<Vec<(Object, Object)>, String> {
     let Object::Dict(pairs) = root else { return Err("its pickle is no dictionary".into()) };
-    let is_nested = |(key, value): &(Object, Object)| matches!((key, value), (Object::Unicode(key), Object::Dict(_)) if key == "state_dict");
+    let is_nested = |pair: &(Object, Object)| match pair {
+        (Object::Unicode(key), Object::Dict(_)) => key == "state_dict",
+        _ => false,
+    };
     match pairs.iter().position(is_nested) {
         Some(at) => state_dict(pairs.into_iter().nth(at).map_or(Object::None, |pair| pair.1)),
         None => Ok(pairs),

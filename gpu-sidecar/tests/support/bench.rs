@@ -1,4 +1,4 @@
-//! What the pipelines' tests share: one run of `vision@1`, as the server would call it.
+//! What the pipelines' tests share: one run, as the server would call it; of `vision@1` by default.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,16 @@ pub const MOVING: &str = "-f lavfi -i testsrc2=size=160x120:rate=10:duration=1";
 
 pub struct Bench {
     pub folder: tempfile::TempDir,
+    pipeline: Arc<dyn Pipeline>,
 }
 
 impl Bench {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self::of(Arc::new(Vision))
+    }
+
+    pub fn of(pipeline: Arc<dyn Pipeline>) -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), pipeline }
     }
 
     pub fn out(&self) -> PathBuf {
@@ -59,7 +64,7 @@ impl Bench {
         let call = Call { params: params.to_string(), inputs };
         let device = Arc::new(Device::cpu());
         let mut context = RunContext::new(device, Arc::clone(cancel), self.out(), sink);
-        let outcome = Vision.run(&call, &mut context)?;
+        let outcome = self.pipeline.run(&call, &mut context)?;
         Ok(serde_json::from_str(&outcome.metadata).expect("metadata is JSON"))
     }
 

@@ -78,19 +78,22 @@ pub(crate) fn pages() -> Vec<Page> {
 }
 
 fn index() -> Value {
-    let route = |method: &str, path: &str, summary: &str| json!({ "method": method, "path": path, "summary": summary });
     let mut routes = vec![
-        route("GET", "/sharp/", "This page"),
-        route("GET", "/sharp/health", "Whether a picture would be taken now"),
+        listed("GET", "/sharp/", "This page"),
+        listed("GET", "/sharp/health", "Whether a picture would be taken now"),
     ];
-    routes.extend(ALL.map(|old| route("POST", old.path, old.summary)));
-    routes.push(route("POST", "/v1/sharp/predict", "The same with more formats, as a job"));
+    routes.extend(ALL.map(|old| listed("POST", old.path, old.summary)));
+    routes.push(listed("POST", "/v1/sharp/predict", "The same with more formats, as a job"));
     json!({
         "name": "sharp",
         "version": env!("CARGO_PKG_VERSION"),
         "routes": routes,
         "docs": "/docs",
     })
+}
+
+fn listed(method: &str, path: &str, summary: &str) -> Value {
+    json!({ "method": method, "path": path, "summary": summary })
 }
 
 /// Adds the routes and pages to the service's document.
@@ -108,11 +111,11 @@ pub(crate) fn document(openapi: &mut Value) {
         openapi["paths"][old.path] = item;
     }
     let page = |name: &str, summary: &str| {
+        let schema = json!({ "application/json": { "schema": { "type": "object" } } });
+        let responses = json!({ "200": { "description": summary, "content": schema } });
         json!({ "get": {
             "operationId": name, "summary": summary, "tags": ["sharp"], "security": [],
-            "deprecated": true,
-            "responses": { "200": { "description": summary, "content":
-                { "application/json": { "schema": { "type": "object" } } } } }
+            "deprecated": true, "responses": responses
         } })
     };
     openapi["paths"]["/sharp/"] = page("sharp-index", "Name, version and routes; needs no key");

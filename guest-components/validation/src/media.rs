@@ -14,7 +14,8 @@ use crate::rules::PictureRule;
 /// Checks bytes that should be a picture or a video.
 ///
 /// # Errors
-/// 422 `archive_not_allowed`, `picture_invalid`, `image_too_large`, `video_invalid`.
+/// 415 `media_type_unsupported`: a picture of a kind that is not read; 422 `archive_not_allowed`,
+/// `picture_invalid`, `image_too_large`, `video_invalid`.
 pub(crate) fn check<S: ReadAt + ?Sized>(
     bytes: &S,
     wanted: &[Media],
@@ -61,9 +62,13 @@ fn megapixels(pixels: u64) -> String {
 
 fn no_picture(kind: Kind) -> Fault {
     let is = match kind {
-        Kind::Video(_) => "is a video, not a picture".to_owned(),
-        Kind::OtherPicture(name) => format!("is {name}, which is not read here"),
-        _ => "is no picture that is known here".to_owned(),
+        Kind::Video(_) => "is a video, not a picture",
+        // A picture all right, but no decoder for it: the client can convert it.
+        Kind::OtherPicture(name) => {
+            let detail = format!("is {name}, which is not read here; send {}", Format::NAMES);
+            return Fault::new("media_type_unsupported", detail).with_status(415);
+        }
+        _ => "is no picture that is known here",
     };
     Fault::new("picture_invalid", format!("{is}; send one of {}", Format::NAMES))
 }

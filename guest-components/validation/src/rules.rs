@@ -187,7 +187,8 @@ mod tests {
         let rules = Rules::parse(
             r#"{"body": {"required": true, "media_types": ["Image/*"],
                  "bytes_max": {"application/json": 10, "image/*": 20}},
-                "json": {"type": "object"}, "form": {}, "query": {}, "picture": {"side_max": 3, "pixels_max": 4},
+                "json": {"type": "object"}, "form": {}, "query": {},
+                "picture": {"side_max": 3, "pixels_max": 4},
                 "parts": {"frame": {"media": ["image", "text"], "count_min": 1, "count_max": 2,
                  "bytes_max": 5}}}"#,
         );

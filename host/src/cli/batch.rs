@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::folder::Input;
 use self::journal::{Entry, Journal, Stage};
 use super::client::form::{File, Param, json_of};
-use super::client::gate::{Fault, Gate, Refusal};
+use super::client::gate::{self, Fault, Gate, Refusal};
 use super::client::job::{self, Accepted, Context};
 use super::client::progress::{Board, Line, Style};
 use super::client::route::{self, Route, Wanted};
@@ -313,6 +313,9 @@ impl Plan<'_> {
         };
         if job["state"] == SUCCEEDED {
             return self.save(target, &line, &job).await;
+        }
+        if gate::is_absent(&job["error"]) {
+            return Err(Fault::Refused(Box::new(Refusal::of(&job["error"]))));
         }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (state, error) = (text(&job["state"]), &job["error"]);

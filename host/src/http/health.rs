@@ -1,7 +1,7 @@
 //! Health and figures: is the process alive, can it work, how busy is it.
 //!
-//! Owns `/livez`, `/readyz`, `/health`, `/metrics` and what services show of their health. None of them enters the queue or a
-//! component, so a busy host is not an unhealthy one.
+//! Owns `/livez`, `/readyz`, `/health`, `/metrics` and what services show of their health. None of
+//! them enters the queue or a component, so a busy host is not an unhealthy one.
 
 use std::sync::Arc;
 
@@ -10,12 +10,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::admin;
 use super::respond::{Answer, json as json_answer};
-use super::{App, Peer};
+use super::{App, Peer, admin};
 use crate::gate::Service;
 use crate::settings::Audience;
-use crate::sidecar::Up;
+use crate::sidecar::{Readiness, Up, wire};
 
 /// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,17 +42,8 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
 /// The same for one service: its pipelines have to be ready too. `members` are added and win.
 pub(super) fn of_service(app: &App, service: &Service, members: &Map<String, Value>) -> Response {
     let up = app.jobs.sidecar().up();
-    let pipelines = service.pipelines.iter().map(|id| {
-        let manifest = up.as_ref().and_then(|up| up.pipeline(id));
-        let is_ready = manifest.is_some_and(|manifest| manifest.ready);
-        let missing = match manifest {
-            Some(manifest) => manifest.missing.clone(),
-            None if up.is_some() => format!("no pipeline `{id}` is installed"),
-            None => "the sidecar is starting".to_owned(),
-        };
-        json!({ "id": id, "ready": is_ready, "missing": missing })
-    });
-    let pipelines: Vec<Value> = pipelines.collect();
+    let pipelines: Vec<Value> =
+        service.pipelines.iter().map(|id| pipeline(up.as_deref(), id)).collect();
     let is_well = up.is_some() && pipelines.iter().all(|pipeline| pipeline["ready"] == true);
     let mut body = figures(app, up.as_deref());
     body["status"] = word(is_well).into();
@@ -63,6 +53,20 @@ pub(super) fn of_service(app: &App, service: &Service, members: &Map<String, Val
         body[name] = value.clone();
     }
     json_answer(status(is_well), &body)
+}
+
+/// Whether a run of it would find what it needs, and else what to do.
+fn pipeline(up: Option<&Up>, id: &str) -> Value {
+    let Some(up) = up else {
+        return json!({ "id": id, "ready": false, "missing": "the sidecar is starting" });
+    };
+    let Some(manifest) = up.pipeline(id) else {
+        let missing = format!("no pipeline `{id}` is installed");
+        return json!({ "id": id, "ready": false, "missing": missing });
+    };
+    let models = up.models();
+    let readiness = Readiness::of(manifest, &models);
+    json!({ "id": id, "ready": readiness.can_run(), "missing": readiness.missing })
 }
 
 fn status(is_well: bool) -> StatusCode {
@@ -93,6 +97,11 @@ fn figures(app: &App, up: Option<&Up>) -> Value {
             "name": device.name,
             "reason": device.reason,
         })),
+        "models": up.as_ref().map(|up| {
+            let state =
+                |model: &wire::ModelStatus| (model.model.clone(), Value::from(&*model.state));
+            up.models().iter().map(state).collect::<Map<String, Value>>()
+        }),
         "queue": {
             "queued": load.queued,
             "processing": load.running,

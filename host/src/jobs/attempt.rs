@@ -148,6 +148,7 @@ impl Jobs {
                     shown.fraction = progress.fraction.clamp(shown.fraction, 1.0);
                     shown.stage = problem::cut(progress.stage, 64);
                     shown.detail = problem::cut(progress.detail, 256);
+                    shown.loading = progress.loading;
                 }
                 Ok(Event::Finished(finished)) => return self.adopt(live, job, finished).await,
                 // A sidecar that stops cancels its runs, and nobody asked for that.

@@ -25,6 +25,8 @@ pub struct Progress {
     pub detail: String,
     /// How many are before it; `None` once it runs.
     pub queue_position: Option<u32>,
+    /// It waits for a model to be loaded.
+    pub loading: bool,
 }
 
 impl Run {
@@ -54,13 +56,17 @@ impl Run {
         Ok(None)
     }
 
-    /// The job as it is now.
+    /// The job as it is now. `loading` is a state for those who look; the store calls it running.
     #[must_use]
     pub fn snapshot(&self) -> Job {
-        match &*self.live.done.borrow() {
-            Some(job) => Job::clone(job),
-            None => self.live.job.lock().clone(),
+        if let Some(job) = &*self.live.done.borrow() {
+            return Job::clone(job);
         }
+        let mut job = self.live.job.lock().clone();
+        if job.state == JobState::Running && self.live.progress.lock().loading {
+            job.state = JobState::Loading;
+        }
+        job
     }
 
     /// How far it is.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -99,6 +100,8 @@ impl Supervisor {
         let mut command = Command::new(&self.options.program);
         command.arg("serve").arg("--socket").arg(socket);
         command.arg("--runs").arg(&self.options.runs).arg("--device").arg(&self.options.device);
+        command.arg("--weights").arg(&self.options.weights);
+        command.arg("--idle-unload").arg(self.options.idle_unload_secs.to_string());
         command.arg("--exit-with-stdin");
         if self.options.runs_max > 0 {
             command.arg("--runs-max").arg(self.options.runs_max.to_string());
@@ -113,11 +116,16 @@ impl Supervisor {
             Ok(Err(error)) => return error,
             Err(_) => return "it did not answer after its start".into(),
         };
+        // Before anyone is told of it, so that no list of models is ever without their states.
+        let models = match tokio::time::timeout(START_MAX, client.health()).await {
+            Ok(Ok(health)) => ArcSwap::from_pointee(health.models),
+            Ok(Err(_)) | Err(_) => return "it did not answer its first heartbeat".into(),
+        };
         let device = hello.device.as_ref().map_or("", |device| device.kind.as_str()).to_owned();
         tracing::info!(device, runs_max = hello.runs_max, pid, "sidecar up");
         self.metrics.sidecar(true);
         let lost = AtomicBool::new(false);
-        let up = Arc::new(Up { client: client.clone(), hello, pid, lost });
+        let up = Arc::new(Up { client: client.clone(), hello, pid, lost, models });
         self.state.send_replace(Some(up.clone()));
         let mut seen = self.clock.monotonic();
         loop {
@@ -125,10 +133,14 @@ impl Supervisor {
             if up.is_lost() {
                 return "a run found its connection broken".into();
             }
-            if let Ok(Ok(_)) =
+            if let Ok(Ok(health)) =
                 tokio::time::timeout(self.options.heartbeat_max, client.health()).await
             {
                 seen = self.clock.monotonic();
+                // An unchanged list keeps its address, by which others see that it is unchanged.
+                if **up.models.load() != health.models {
+                    up.models.store(Arc::new(health.models));
+                }
             }
             let age = self.clock.monotonic().saturating_sub(seen);
             self.metrics.sidecar_heartbeat_age(age);

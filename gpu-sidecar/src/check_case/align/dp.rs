@@ -188,7 +188,9 @@ impl Tensors<'_> {
         match self.take(name)?.values {
             Values::I32(values) => Ok(values.into_iter().map(i64::from).collect()),
             Values::U8(values) => Ok(values.into_iter().map(i64::from).collect()),
-            Values::F32(_) => Err(unsupported(self.case, format!("`{name}` has fractions"))),
+            Values::F32(_) | Values::Other(_) => {
+                Err(unsupported(self.case, format!("`{name}` has fractions")))
+            }
         }
     }
 

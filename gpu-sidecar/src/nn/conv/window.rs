@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use super::super::gemm::kernel::{DEPTH_MAX, LANES};
-use super::super::gemm::{COLUMNS, Panel, Right, balanced_step};
-use super::{BLOCK_PANELS, Geometry, TASK_ROWS_MAX};
+use super::super::gemm::{COLUMNS, Panel, Right, balanced_step, task_panels};
+use super::{Geometry, TASK_ROWS_MAX};
 use crate::nn::math;
 use crate::vision::simd::{Isa, per_isa};
 
@@ -34,14 +34,16 @@ pub(in crate::nn) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// `of.stride` is 1 and the kernel has no more steps than [`DEPTH_MAX`].
-    pub(in crate::nn) fn new(isa: Isa, x: &'a [f32], of: Geometry) -> Self {
+    /// For a product of `out` rows. `of.stride` is 1 and the kernel has no more steps than
+    /// [`DEPTH_MAX`].
+    pub(in crate::nn) fn new(isa: Isa, x: &'a [f32], of: Geometry, out: usize) -> Self {
         let panels = of.out_width.div_ceil(COLUMNS).max(1);
-        let rows = if of.kernel[0] > 1 && panels > 1 { BLOCK_ROWS } else { BLOCK_PANELS };
+        let task = task_panels(of.batch * of.out_height * panels, out, TASK_ROWS_MAX);
+        let rows = if of.kernel[0] > 1 && panels > 1 { BLOCK_ROWS } else { task };
         let rows = rows.min(of.out_height).max(1);
-        let across = panels.min((BLOCK_PANELS / rows).max(1));
+        let across = panels.min((task / rows).max(1));
         let columns = (across * COLUMNS + of.kernel[1] - 1).next_multiple_of(LANES);
-        let columns = columns + if columns / LANES % 2 == 0 { LANES } else { 0 };
+        let columns = columns + if (columns / LANES).is_multiple_of(2) { LANES } else { 0 };
         let step = balanced_step(of.channels * of.steps(), of.steps(), DEPTH_MAX);
         let mut offsets = Vec::with_capacity(step);
         for channel in 0..step / of.steps() {

@@ -19,9 +19,8 @@ pub(in crate::nn) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Without gaps. None when the length is another.
     pub(in crate::nn) fn dense(values: &'a [f32], width: usize) -> Self {
-        let count = if width == 0 { 0 } else { values.len() / width };
+        let count = values.len().checked_div(width).unwrap_or(0);
         Self { values, count, width, stride: width }
     }
 

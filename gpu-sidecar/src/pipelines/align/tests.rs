@@ -49,8 +49,14 @@ impl Encoder for Numbers {
     }
 }
 
-fn numbers() -> Encoders {
-    Encoders { missing: String::new, open: |_, _| Ok(Arc::new(Numbers)) }
+impl Encoders for Numbers {
+    fn missing(&self) -> String {
+        String::new()
+    }
+
+    fn open(&self, _: EncoderName, _: &mut RunContext) -> Result<Box<dyn Encoder>, RunError> {
+        Ok(Box::new(Numbers))
+    }
 }
 
 struct Answered {
@@ -69,7 +75,7 @@ impl Answered {
 }
 
 fn run_with(
-    encoders: Encoders,
+    encoders: Arc<dyn Encoders>,
     (source, target): (&[u8], &[u8]),
     params: &Value,
     cancel: Cancel,
@@ -93,7 +99,7 @@ fn run_with(
 }
 
 fn run(source: &str, target: &str, params: &Value) -> Result<Answered, RunError> {
-    run_with(numbers(), (source.as_bytes(), target.as_bytes()), params, Cancel::default())
+    run_with(Arc::new(Numbers), (source.as_bytes(), target.as_bytes()), params, Cancel::default())
 }
 
 #[track_caller]
@@ -105,10 +111,6 @@ fn assert_refused(result: Result<Answered, RunError>, code: &str, field_want: &s
         Err(other) => panic!("{other}"),
         Ok(answered) => panic!("{}", answered.metadata),
     }
-}
-
-fn lines(word: &str, numbers: impl Iterator<Item = usize>) -> String {
-    numbers.map(|number| format!("{word} {number} {word}.\n")).collect()
 }
 
 #[test]
@@ -145,17 +147,17 @@ fn an_empty_side_leaves_every_other_sentence_alone() {
 #[test]
 fn one_sentence_finds_its_own_among_two_thousand() {
     let params = json!({ "is_split": true, "src_lang": "de", "tgt_lang": "fr" });
-    let answered = run("Satz 777 Satz.", &lines("mot", 1..2001), &params).expect("an answer");
+    let line = |index| if index == 776 { "mot 777 mot.\n" } else { "mot mot.\n" };
+    let many: String = (0..2000).map(line).collect();
+    let answered = run("Satz 777 Satz.", &many, &params).expect("an answer");
     let beads = answered.beads();
-    let with_source: Vec<&Value> = beads.iter().filter(|bead| bead[0] == json!([0])).collect();
-    assert_eq!(with_source.len(), 1);
-    let targets = with_source[0][1].as_array().expect("a list");
-    assert!(targets.contains(&json!(776)), "{targets:?}");
-    let targets: usize = beads.iter().map(|b| b[1].as_array().map_or(0, Vec::len)).sum();
-    assert_eq!(targets, 2000);
-    let turned = run(&lines("Satz", 1..2001), "mot 777 mot.", &params).expect("an answer");
-    let found = turned.beads().iter().filter(|bead| bead[1] == json!([0])).count();
-    assert_eq!(found, 1);
+    let found: Vec<&Value> = beads.iter().filter(|bead| bead[0] == json!([0])).collect();
+    let ids = |side: &Value| side.as_array().expect("a list").clone();
+    assert!(found.len() == 1 && ids(&found[0][1]).contains(&json!(776)), "{found:?}");
+    assert_eq!(beads.iter().map(|bead| ids(&bead[1]).len()).sum::<usize>(), 2000);
+    let turned = run(&many, "mot 777 mot.", &params).expect("an answer");
+    let found: Vec<&Value> = turned.beads().iter().filter(|bead| bead[1] == json!([0])).collect();
+    assert!(found.len() == 1 && ids(&found[0][0]).contains(&json!(776)), "{found:?}");
 }
 
 #[test]
@@ -171,7 +173,7 @@ fn a_sentence_of_a_hundred_kilobytes_is_cut_for_comparing_only() {
 #[test]
 fn bytes_that_are_no_text_are_refused_by_their_side() {
     let refuse = |source: &[u8], target: &[u8]| {
-        run_with(numbers(), (source, target), &json!({}), Cancel::default())
+        run_with(Arc::new(Numbers), (source, target), &json!({}), Cancel::default())
     };
     assert_refused(refuse(b"a\xff", b"b"), "text_not_utf8", SOURCE);
     assert_refused(refuse(b"a", b"b\0c"), "text_has_nul", TARGET);
@@ -220,26 +222,23 @@ fn a_language_that_nobody_was_made_for_is_a_warning() {
 fn a_cancelled_run_stops_while_it_encodes() {
     let cancel = Cancel::default();
     cancel.set(Cause::Caller);
-    let stopped = run_with(numbers(), (b"a", b"b"), &json!({}), cancel);
+    let stopped = run_with(Arc::new(Numbers), (b"a", b"b"), &json!({}), cancel);
     assert!(matches!(stopped, Err(RunError::Canceled(_))));
 }
 
 #[test]
 fn missing_weights_are_named_with_the_command_that_fetches_them() {
     let texts: (&[u8], &[u8]) = (b"a", b"b");
-    let pipeline = Encoders {
-        missing: || missing(EncoderName::Labse),
-        open: |name, _| Err(RunError::unavailable("weights_missing", missing(name))),
-    };
     let params = json!({ "encoder": "labse" });
-    let Err(RunError::Unavailable(fault)) = run_with(pipeline, texts, &params, Cancel::default())
+    let Err(RunError::Unavailable(fault)) =
+        run_with(Arc::new(NotInstalled), texts, &params, Cancel::default())
     else {
         panic!("nothing was missing");
     };
     assert_eq!(fault.code, "weights_missing");
     assert!(fault.detail.contains("postern pull labse"), "{}", fault.detail);
-    let manifest = Align::new(pipeline).manifest();
-    assert!(!manifest.ready && manifest.missing.contains("postern pull labse"));
+    let manifest = Align::new(Arc::new(NotInstalled)).manifest();
+    assert!(!manifest.ready && manifest.missing.contains("postern pull usem3"));
 }
 
 #[test]
@@ -252,7 +251,7 @@ fn memory_needed_grows_with_the_texts_and_has_an_end() {
     };
     let need = |bytes| {
         let call = Call { params: String::new(), inputs: vec![input(bytes), input(bytes)] };
-        Align::new(numbers()).need(&call).memory_cpu_bytes
+        Align::new(Arc::new(Numbers)).need(&call).memory_cpu_bytes
     };
     assert!(need(100) < need(10_000) && need(10_000) < need(100_000));
     assert_eq!(need(1 << 20), need(u64::MAX / 4));

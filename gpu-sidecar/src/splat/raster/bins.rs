@@ -1,7 +1,8 @@
 //! Bins: which splats each tile blends, from near to far.
 //!
-//! Owns the tiles' lists. Always: with [`PAIRS_MAX`] a batch's lists hold no more entries than that, however much
-//! of the screen the splats cover; the lists do not depend on the number of threads.
+//! Owns the tiles' lists. Always: under [`PAIRS_MAX`] a batch's lists hold no more entries than
+//! that, however much of the screen the splats cover; the lists do not depend on the number of
+//! threads.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

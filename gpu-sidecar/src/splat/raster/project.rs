@@ -70,7 +70,9 @@ struct Chunk<'a> {
     keys: &'a mut [Key],
 }
 
-per_isa! { fn project_chunk = project_chunk_body(lens: &Lens, cloud: &Gaussians, to: &mut Chunk<'_>) }
+per_isa! {
+    fn project_chunk = project_chunk_body(lens: &Lens, cloud: &Gaussians, to: &mut Chunk<'_>)
+}
 
 /// Without products that are rounded once: all instruction sets see the same splats.
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! The tiled form against the definition in `plain.rs` and against what can be said by hand.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use super::*;
 use crate::pipeline::Cause;
@@ -244,6 +245,36 @@ fn the_picture_is_the_same_on_any_number_of_threads_and_in_used_memory() {
             Rasteriser::default().render(&cloud, &camera, &cancel).expect("it is drawn").color()
         });
         assert_eq!(drawn, first, "{count} threads");
+    }
+}
+
+#[test]
+fn every_instruction_set_draws_the_same() {
+    let cloud = random(9, 300, 10.0);
+    let mut projected = Projected::default();
+    let mut order = Order::default();
+    Lens::new(&camera(TILE, TILE), 0.0).project(&cloud, &mut projected, &mut order.keys);
+    let sorted = order.sort().iter().map(|key| AtomicU32::new(key.number() as u32));
+    let list: Vec<AtomicU32> = sorted.collect();
+    let draw = |isa| {
+        let mut tile = TilePixels::default();
+        blend_tile(isa, &mut tile, &projected.splats, &list, [0, 0]);
+        tile
+    };
+    let portable = draw(Isa::Portable);
+    assert!(portable.through.as_flattened().iter().any(|through| through.abs() < 0.5));
+    for isa in Isa::available() {
+        let drawn = draw(isa);
+        for (got, want) in [
+            (&drawn.red, &portable.red),
+            (&drawn.green, &portable.green),
+            (&drawn.blue, &portable.blue),
+            (&drawn.depth, &portable.depth),
+        ] {
+            let pairs = got.as_flattened().iter().zip(want.as_flattened());
+            let off = pairs.map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-4, "{isa:?}: {off:e}");
+        }
     }
 }
 

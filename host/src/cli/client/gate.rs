@@ -32,6 +32,9 @@ const JSON_BYTES_MAX: usize = 256 << 20;
 /// The first pause after a fault, and the longest without a `Retry-After`.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
+/// Codes of what an operator has to install.
+const ABSENT: [&str; 2] = ["pipeline_unavailable", "weights_missing"];
+
 /// What is sent.
 pub(in crate::cli) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -199,6 +202,16 @@ impl Gate {
     }
 }
 
+impl Refusal {
+    /// The same of a problem that came in another way: a job's error.
+    pub(in crate::cli) fn of(problem: &Value) -> Self {
+        let status = problem["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, problem: problem.clone(), retry_after: None }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |name: &str| self.problem[name].as_str().unwrap_or_default();
@@ -235,14 +248,18 @@ impl Fault {
     pub(in crate::cli) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            // What is not installed does not come by waiting.
             Self::Refused(refusal) => {
                 matches!(refusal.status.as_u16(), 429 | 502 | 503 | 504)
-                    && refusal.problem["code"] != "pipeline_unavailable"
+                    && !is_absent(&refusal.problem)
             }
             Self::Usage(_) | Self::Files(_) | Self::Interrupted => false,
         }
     }
+}
+
+/// Is something not installed? It does not come by waiting.
+pub(in crate::cli) fn is_absent(problem: &Value) -> bool {
+    ABSENT.iter().any(|code| problem["code"] == *code)
 }
 
 /// Waits between tries: longer each time, as long as the gate says, and not for ever.
@@ -351,9 +368,8 @@ mod tests {
         };
         assert!(refused(StatusCode::TOO_MANY_REQUESTS).may_pass());
         assert!(refused(StatusCode::SERVICE_UNAVAILABLE).may_pass());
-        let problem = json!({ "code": "pipeline_unavailable" });
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let absent = Refusal { status, problem, retry_after: None };
+        let absent = Refusal::of(&json!({ "code": "weights_missing", "status": 503 }));
+        assert_eq!(absent.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(!Fault::Refused(Box::new(absent)).may_pass());
         assert!(!refused(StatusCode::UNAUTHORIZED).may_pass());
         assert!(!refused(StatusCode::INTERNAL_SERVER_ERROR).may_pass());
