@@ -5,8 +5,11 @@
 //! `SMALL_BYTES_MAX` a string longer than `LONG_BYTES` is replaced by its place (`Text::Long`)
 //! before `serde_json` sees the rest. Depth is bounded by `serde_json` itself: 128 levels.
 
+pub mod unescape;
+
 use serde_json::Value;
 
+use crate::json::unescape::Characters;
 use crate::problem::Fault;
 use crate::source::{ReadAt, Source, read_all};
 
@@ -48,7 +51,13 @@ pub enum Text<'a, S: Source + ?Sized> {
     },
 }
 
-impl<S: Source + ?Sized> Text<'_, S> {
+impl<'a, S: Source + ?Sized> Text<'a, S> {
+    /// What it means, from the beginning.
+    #[must_use]
+    pub fn characters(&self) -> Characters<'_, 'a, S> {
+        Characters::new(self)
+    }
+
     /// Bytes as they are read; of an escaped text a little more than it means.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -21,6 +21,7 @@ pub mod schema;
 pub mod sniff;
 pub mod source;
 pub mod template;
+pub mod utf8;
 
 pub use bindings::postern::types::blobs::{Blob, BlobWriter};
 pub use bindings::postern::types::http::{Head, Header};

@@ -7,13 +7,14 @@ use postern_guest::json::Document;
 use postern_guest::media_type::fits;
 use postern_guest::multipart::Part;
 use postern_guest::schema::{Media, Schema, Strings};
-use postern_guest::source::{Source, Window, read_all};
+use postern_guest::source::{READ_BYTES_MAX, Source, Window};
+use postern_guest::utf8::Utf8;
 use postern_guest::{Fault, Head, Problem, form, query};
 
 use crate::media;
 use crate::rules::{PartMedia, PartRule, Rules};
 
-/// A text part's bytes; it is read whole to see that it is UTF-8.
+/// A text part's bytes, where its rule says nothing: all of them are looked at.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// Checks a request.
@@ -159,24 +160,32 @@ fn check_part<S: Source>(
     let media: Vec<Media> = media.collect();
     let is_text = rule.media.contains(&PartMedia::Text);
     match (media.as_slice(), is_text) {
-        ([], true) => check_text(&bytes),
+        ([], true) => check_text(rule, &bytes),
         ([], false) => Ok(()),
         (media, false) => media::check(&bytes, media, rules.picture),
         (media, true) => media::check(&bytes, media, rules.picture).or_else(|fault| {
-            if fault.code == "image_too_large" { Err(fault) } else { check_text(&bytes) }
+            if fault.code == "image_too_large" { Err(fault) } else { check_text(rule, &bytes) }
         }),
     }
 }
 
-fn check_text<S: Source>(bytes: &S) -> Result<(), Fault> {
-    if bytes.size() > TEXT_BYTES_MAX {
-        let detail = format!("has {} bytes; a text may have {TEXT_BYTES_MAX}", bytes.size());
+fn check_text<S: Source>(rule: &PartRule, bytes: &S) -> Result<(), Fault> {
+    let bytes_max = if rule.bytes_max == u64::MAX { TEXT_BYTES_MAX } else { rule.bytes_max };
+    if bytes.size() > bytes_max {
+        let detail = format!("has {} bytes; a text may have {bytes_max}", bytes.size());
         return Err(Fault::new("part_too_large", detail).with_status(413));
     }
-    match std::str::from_utf8(&read_all(bytes, 0, TEXT_BYTES_MAX)) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Fault::new("text_invalid", "is not UTF-8 text")),
+    let not_utf8 = |_| Fault::new("text_invalid", "is not UTF-8 text");
+    let (mut utf8, mut position) = (Utf8::default(), 0);
+    while position < bytes.size() {
+        let piece = bytes.read(position, READ_BYTES_MAX);
+        if piece.is_empty() {
+            break;
+        }
+        utf8.take(&piece).map_err(not_utf8)?;
+        position += piece.len() as u64;
     }
+    utf8.end().map_err(not_utf8)
 }
 
 /// Fields of a form are short, and carry no base64 media: files are parts.

@@ -5,7 +5,7 @@ use crate::tidy::source::words;
 use crate::tidy::{File, Finding, Tree};
 
 /// Services, pipelines, and what their models are made of: the host has no word for them.
-const MODELS: [&str; 25] = [
+const MODELS: [&str; 27] = [
     "align",
     "bertalign",
     "canny",
@@ -27,8 +27,10 @@ const MODELS: [&str; 25] = [
     "sharp",
     "splat",
     "splats",
+    "tmx",
     "trellis",
     "trellis2",
+    "usem3",
     "video",
     "vision",
 ];
