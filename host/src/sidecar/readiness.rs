@@ -22,13 +22,13 @@ impl<'a> Readiness<'a> {
     /// Of `pipeline`, with the states of all models.
     #[must_use]
     pub fn of(pipeline: &'a wire::PipelineManifest, models: &'a [wire::ModelStatus]) -> Self {
-        let its = |model: &&wire::ModelStatus| {
-            pipeline.weights.iter().any(|weights| weights.model == model.model)
-        };
+        // In the pipeline's order: where all are missing, the one that it names first is said.
+        let its = pipeline.weights.iter();
+        let its = its.filter_map(|weights| models.iter().find(|it| it.model == weights.model));
         let rank = |model: &&wire::ModelStatus| {
             STATES.iter().position(|state| *state == model.state).unwrap_or(STATES.len())
         };
-        match models.iter().filter(its).min_by_key(rank) {
+        match its.min_by_key(rank) {
             Some(best) if best.state == "missing" => {
                 Self { state: &best.state, missing: &best.reason }
             }
@@ -63,8 +63,8 @@ mod tests {
     }
 
     fn status(model: &str, state: &str) -> wire::ModelStatus {
+        let reason = format!("postern pull {model}");
         let (model, state) = (model.to_owned(), state.to_owned());
-        let reason = "postern pull it".to_owned();
         wire::ModelStatus { model, state, reason, ..wire::ModelStatus::default() }
     }
 
@@ -76,9 +76,16 @@ mod tests {
             let Readiness { state, missing } = Readiness::of(&pipeline, &statuses);
             (state.to_owned(), missing.to_owned())
         };
-        assert_eq!(of(&["a"]), ("missing".into(), "postern pull it".into()));
+        assert_eq!(of(&["a"]), ("missing".into(), "postern pull a".into()));
         assert_eq!(of(&["a", "b"]), ("unloaded".into(), String::new()));
         assert_eq!(of(&["a", "b", "c"]), ("ready".into(), String::new()));
+    }
+
+    #[test]
+    fn of_several_missing_models_the_pipeline_s_first_is_said() {
+        let statuses = [status("a", "missing"), status("b", "missing")];
+        let pipeline = pipeline(&["b", "a"], false);
+        assert_eq!(Readiness::of(&pipeline, &statuses).missing, "postern pull b");
     }
 
     #[test]
