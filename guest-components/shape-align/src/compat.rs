@@ -58,18 +58,21 @@ pub(crate) fn pages() -> Vec<Page> {
 }
 
 fn index() -> Value {
-    let route = |method: &str, path: &str, summary: &str| json!({ "method": method, "path": path, "summary": summary });
     json!({
         "name": "align",
         "version": env!("CARGO_PKG_VERSION"),
         "routes": [
-            route("GET", "/align/", "This page"),
-            route("GET", "/align/health", "Whether texts would be taken now"),
-            route("POST", PATH, SUMMARY),
-            route("POST", "/v1/align", "The same with scores, languages and files, as a job"),
+            listed("GET", "/align/", "This page"),
+            listed("GET", "/align/health", "Whether texts would be taken now"),
+            listed("POST", PATH, SUMMARY),
+            listed("POST", "/v1/align", "The same with scores, languages and files, as a job"),
         ],
         "docs": "/docs",
     })
+}
+
+fn listed(method: &str, path: &str, summary: &str) -> Value {
+    json!({ "method": method, "path": path, "summary": summary })
 }
 
 /// Adds the route and the pages to the service's document.
@@ -158,9 +161,9 @@ mod tests {
         let members = answer["application/json"]["schema"]["properties"].as_object();
         assert!(members.expect("an object").keys().all(|name| answers(name)));
         assert!(!openapi.to_string().contains("$from"));
-        let listed = index();
-        let listed = listed["routes"].as_array().expect("a list").iter();
-        for path in listed.map(|route| route["path"].as_str().expect("a path")) {
+        let index = index();
+        let routes = index["routes"].as_array().expect("a list").iter();
+        for path in routes.map(|route| route["path"].as_str().expect("a path")) {
             let known = path == "/v1/align" || openapi["paths"].get(path).is_some();
             assert!(known, "{path}");
         }

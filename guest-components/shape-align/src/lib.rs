@@ -44,7 +44,7 @@ use postern_guest::{Blob, BlobWriter, Head, Header, Problem};
 
 use crate::compat::OLD_TEXTS;
 use crate::members::{Broken, Members};
-use crate::request::{TEXTS, Wanted};
+use crate::request::{Sent, TEXTS, Wanted};
 
 const PIPELINE: &str = "align@1";
 /// What a request waits when it does not say.
@@ -130,7 +130,7 @@ fn asked(head: &Head, body: &Blob, is_old: bool) -> Result<Asked, Problem> {
     let content_type = head.content_type().ok_or_else(unsupported)?;
     let parsed = body::Body::read(&content_type, body)?;
     let schema = contract::parameters();
-    let (fields, texts) = match &parsed {
+    let Sent { fields, texts } = match &parsed {
         body::Body::Json(document) if is_old => request::of_json(body, document, OLD_TEXTS)?,
         _ => request::read(body, &parsed, head.query.as_deref(), &schema)?,
     };

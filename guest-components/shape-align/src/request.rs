@@ -29,6 +29,12 @@ pub(crate) enum Given<'a, S: Source> {
     Member(Text<'a, S>),
 }
 
+/// What the client gave: parameters by name, and the texts in the order of the slots.
+pub(crate) struct Sent<'a, S: Source> {
+    pub(crate) fields: Map<String, Value>,
+    pub(crate) texts: [Given<'a, S>; 2],
+}
+
 /// What a request asks for.
 #[derive(Debug)]
 pub(crate) struct Wanted {
@@ -38,8 +44,7 @@ pub(crate) struct Wanted {
     pub(crate) file: &'static str,
 }
 
-/// Reads a body and the query beside it: the parameters by name, and the texts called `names`, in
-/// their order.
+/// Reads a body and the query beside it.
 ///
 /// # Errors
 /// 422 `part_missing`, `field_missing` (a text), `field_conflict` (a parameter both in the body and
@@ -49,27 +54,23 @@ pub(crate) fn read<'a, S: Source>(
     parsed: &'a Body,
     query: Option<&str>,
     schema: &Schema,
-) -> Result<(Map<String, Value>, [Given<'a, S>; 2]), Fault> {
-    let (mut fields, texts) = match parsed {
+) -> Result<Sent<'a, S>, Fault> {
+    let mut sent = match parsed {
         Body::Form(parts) => of_form(body, parts, schema)?,
         Body::Json(document) => of_json(body, document, TEXTS)?,
         Body::Raw => return Err(Fault::new("field_invalid", "the body must be a form or JSON")),
     };
     for (name, value) in query::read(query, schema)? {
-        if fields.contains_key(&name) {
+        if sent.fields.contains_key(&name) {
             let fault = Fault::new("field_conflict", "stands in the body and in the query");
             return Err(fault.in_member(&name));
         }
-        fields.insert(name, value);
+        sent.fields.insert(name, value);
     }
-    Ok((fields, texts))
+    Ok(sent)
 }
 
-fn of_form<'a, S: Source>(
-    body: &S,
-    parts: &[Part],
-    schema: &Schema,
-) -> Result<(Map<String, Value>, [Given<'a, S>; 2]), Fault> {
+fn of_form<'a, S: Source>(body: &S, parts: &[Part], schema: &Schema) -> Result<Sent<'a, S>, Fault> {
     let is_text = |name: &str| TEXTS.contains(&name);
     let fields = form::read(body, parts, schema, &is_text)?;
     let text = |name: &str| {
@@ -78,7 +79,7 @@ fn of_form<'a, S: Source>(
         part.map(|part| Given::Part { start: part.start, bytes: part.bytes }).ok_or_else(missing)
     };
     let texts = [text(TEXTS[0])?, text(TEXTS[1])?];
-    Ok((fields.as_object().cloned().unwrap_or_default(), texts))
+    Ok(Sent { fields: fields.as_object().cloned().unwrap_or_default(), texts })
 }
 
 /// The members of a JSON body: the texts called `names`, and all others.
@@ -89,7 +90,7 @@ pub(crate) fn of_json<'a, S: Source>(
     body: &'a S,
     document: &'a Document,
     names: [&str; 2],
-) -> Result<(Map<String, Value>, [Given<'a, S>; 2]), Fault> {
+) -> Result<Sent<'a, S>, Fault> {
     let object = Fault::new("field_invalid", "the body must be a JSON object");
     let members = document.value.as_object().ok_or(object)?;
     let text = |name: &str| {
@@ -102,7 +103,8 @@ pub(crate) fn of_json<'a, S: Source>(
     };
     let texts = [text(names[0])?, text(names[1])?];
     let others = members.iter().filter(|(name, _)| !names.contains(&name.as_str()));
-    Ok((others.map(|(name, value)| (name.clone(), value.clone())).collect(), texts))
+    let fields = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+    Ok(Sent { fields, texts })
 }
 
 /// The parameters of `/v1/align`: `format` is the service's, the rest the pipeline's.
@@ -136,8 +138,8 @@ mod tests {
         let content_type = HeaderValue::parse(content_type).expect("well-formed");
         let parsed = Body::read(&content_type, &body).expect("well-formed");
         let schema = parameters();
-        let (fields, texts) = match read(&body, &parsed, Some(query), &schema) {
-            Ok(read) => read,
+        let Sent { fields, texts } = match read(&body, &parsed, Some(query), &schema) {
+            Ok(sent) => sent,
             Err(fault) => return format!("{} {}", fault.code, fault.path),
         };
         let texts = texts.map(|text| {

@@ -61,9 +61,11 @@ mod tests {
     #[test]
     fn the_limit_is_of_what_a_text_means_and_not_of_how_it_is_written() {
         let most = TEXT_BYTES_MAX as usize;
-        let escaped = r"\u00e9".repeat(most / 2);
-        assert_eq!(written(&escaped, usize::MAX), Ok(most));
-        assert_eq!(written(&(escaped + "a"), usize::MAX), Err("text_too_large"));
+        let plain = "a".repeat(most);
+        assert_eq!(written(&plain, usize::MAX), Ok(most));
+        assert_eq!(written(&(plain + r"\n"), usize::MAX), Err("text_too_large"));
+        let count = most / 6 + 1;
+        assert_eq!(written(&r"\u00e9".repeat(count), usize::MAX), Ok(2 * count));
         assert_eq!(written("abc", 2), Err("body_too_large"));
         assert_eq!(written(r"\ud800", usize::MAX), Err("json_invalid"));
     }

@@ -188,6 +188,22 @@ fn parts_are_known_and_present() {
 }
 
 #[test]
+fn a_text_may_be_as_large_as_its_rule_says() {
+    let check = |rule: &str, text: &str| {
+        let rules = format!(r#"{{"parts": {{"t": {{"media": ["text"], "count_max": 1{rule}}}}}}}"#);
+        let sent = form(&[("t", text.as_bytes())]);
+        check_with(&rules, "multipart/form-data; boundary=X", &sent)
+    };
+    // Two bytes a character behind one of one byte: every piece ends inside a character.
+    let large = "a".to_owned() + &"é".repeat(1 << 20);
+    assert_eq!(check(r#", "bytes_max": 4194304"#, &large), "ok");
+    let said = check(r#", "bytes_max": 2097152"#, &large);
+    assert!(said.starts_with("413 part_too_large t"), "{said}");
+    let said = check("", &large);
+    assert!(said.starts_with("413 part_too_large t"), "{said}");
+}
+
+#[test]
 fn a_query_is_checked_with_a_body_and_without() {
     let rules = r#"{"query": {"type": "object", "additionalProperties": false,
         "properties": {"size": {"type": "number", "maximum": 9}}}}"#;
