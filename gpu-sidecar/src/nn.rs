@@ -1,9 +1,9 @@
 //! Layers of neural networks: what models are made of.
 //!
 //! Owns each layer's definition (in candle's operators, file `plain`) and its fast form on the CPU.
-//! Knows tensors; no model, no weights' names. Always: both forms give the same numbers to rounding,
-//! and a shape that does not fit is an error of candle's, not a panic. On a GPU, or with a type other
-//! than f32, the definition runs.
+//! Knows tensors; no model, no weights' names. Always: both forms give the same numbers to
+//! rounding, and a shape that does not fit is an error of candle's, not a panic. On a GPU, or with
+//! a type other than f32, the definition runs.
 
 mod after;
 mod attention;
