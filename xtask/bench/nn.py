@@ -46,7 +46,8 @@ def tensor(seed, *shape):
     index = numpy.arange(numpy.prod(shape), dtype=numpy.uint32)
     mixed = (index + numpy.uint32((seed << 28) & 0xFFFFFFFF)) * numpy.uint32(2654435769)
     mixed = (mixed ^ (mixed >> numpy.uint32(15))) * numpy.uint32(2246822519)
-    values = (mixed >> numpy.uint32(8)).astype(numpy.float32) / numpy.float32(8388608) - numpy.float32(1)
+    values = (mixed >> numpy.uint32(8)).astype(numpy.float32)
+    values = values / numpy.float32(8388608) - numpy.float32(1)
     return torch.from_numpy(values.reshape(shape))
 
 

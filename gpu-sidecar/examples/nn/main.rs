@@ -1,8 +1,8 @@
 //! Times the layers of neural networks, one at a time, as `cargo xtask bench nn` asks for them.
 //!
-//! Owns the clock of that benchmark. `serve` answers each line of its input by one line: `time LAYER
-//! SIZE THREADS MILLISECONDS` by the median and the least time of one call, `save LAYER SIZE FILE`
-//! by the result in that file, so that another library's answer can be compared with it. With
+//! Owns the clock of that benchmark. `serve` answers each line of its input by one line: `time
+//! LAYER SIZE THREADS MILLISECONDS` by the median and the least time of one call, `save LAYER SIZE
+//! FILE` by the result in that file, so that another library's answer can be compared with it. With
 //! `--candle`, candle's operators run instead of our forms.
 
 #![expect(

@@ -47,7 +47,8 @@ pub(super) fn conv_transpose_2x2(
         transpose(weight.values(), channels, rows);
         gemm::multiply(isa, Rows::dense(rows, channels), &right, &sink);
     });
-    // SAFETY: each row of the weight comes to `Store` with each pixel; together they are the result.
+    // SAFETY: each row of the weight comes to `Store` with each pixel; together they are the
+    // result.
     #[allow(unsafe_code, reason = "all of the result is written")]
     let values = unsafe { output.into_vec(length) };
     Tensor::from_vec(values, &shape, &Device::Cpu)

@@ -16,9 +16,9 @@ use super::held::{Held, hold, optional};
 use super::{Activation, LinearAfter, after};
 use crate::vision::simd::Isa;
 
-/// Rows and columns (1152) of a task, at most: its tiles (885 KiB), its left side over a block of the
-/// depth (156 KiB) and a panel of the weight lie in a cache of 2 MiB. Measured: fewer rows bring the
-/// weight in too often, fewer columns the rows.
+/// Rows and columns (1152) of a task, at most: its tiles (885 KiB), its left side over a block of
+/// the depth (156 KiB) and a panel of the weight lie in a cache of 2 MiB. Measured: fewer rows
+/// bring the weight in too often, fewer columns the rows.
 const TASK_ROWS_MAX: usize = 192;
 const BLOCK_PANELS: usize = 24;
 

@@ -1,5 +1,5 @@
-//! The definitions, in candle's operators: what the fast forms are compared with, and what runs on a
-//! GPU until a layer has a kernel of its own there.
+//! The definitions, in candle's operators: what the fast forms are compared with, and what runs on
+//! a GPU until a layer has a kernel of its own there.
 
 use candle_core::{D, Result, Tensor, bail};
 

@@ -283,7 +283,7 @@ mod tests {
             exponents in prop::array::uniform3(-3.0f32..1.0), equal in 0usize..4,
         ) {
             let mut scales = exponents.map(|exponent| 10f32.powf(exponent));
-            for index in 1..equal.max(1).min(3) {
+            for index in 1..equal.clamp(1, 3) {
                 scales[index] = scales[0];
             }
             let want = covariance(rotation, scales);

@@ -25,7 +25,8 @@ const EXAMPLES: &str = "Examples:
 
 /// For how long a layer is called in each round, ms; at least three times.
 const SPAN_MS: u32 = 200;
-/// Mean of |a - b| that two results may be apart; values are sums of up to 4096 products of about 1.
+/// Mean of |a - b| that two results may be apart; values are sums of up to 4096 products of about
+/// 1.
 const APART_MAX: f64 = 1e-4;
 /// 10^9 operations of a call of the loop that finds the machine's peak.
 const PEAK_GFLOP: u32 = 2;

@@ -9,7 +9,8 @@ use super::super::gemm::{COLUMNS, Panel, Right, balanced_step, line_offsets, tas
 use super::Geometry;
 use crate::nn::math;
 
-/// Channels of a task, at most: columns cost more to copy than weights, so that few tasks copy them.
+/// Channels of a task, at most: columns cost more to copy than weights, so that few tasks copy
+/// them.
 const TASK_ROWS_MAX: usize = 1024;
 
 /// A picture whose pixels' columns are gathered, 48 of them in a panel.

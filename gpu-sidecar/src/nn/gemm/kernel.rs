@@ -15,8 +15,8 @@ pub(in crate::nn) const ROWS: usize = 8;
 pub(in crate::nn) const COLUMNS: usize = 48;
 /// Columns of the narrowest tile; the others are multiples.
 pub(in crate::nn) const LANES: usize = 16;
-/// The greatest depth of one call. 192 rows of a tile's right side are 36 KiB of the 48 KiB that the
-/// nearest cache of server processors holds; the rest is for its left side and the tile.
+/// The greatest depth of one call. 192 rows of a tile's right side are 36 KiB of the 48 KiB that
+/// the nearest cache of server processors holds; the rest is for its left side and the tile.
 pub(in crate::nn) const DEPTH_MAX: usize = 192;
 /// From one row of the left side to the next: no power of two, so that the rows do not share one
 /// set of the nearest cache.

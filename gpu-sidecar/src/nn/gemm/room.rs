@@ -50,7 +50,9 @@ pub(in crate::nn) struct Output {
 
 impl Output {
     pub(in crate::nn) fn new(length: usize) -> Self {
-        Self { values: Vec::with_capacity(length) }
+        let mut values = Vec::with_capacity(length);
+        ask_for_huge_pages(values.spare_capacity_mut());
+        Self { values }
     }
 
     pub(in crate::nn) fn parts(&mut self) -> Parts<'_> {
@@ -71,6 +73,27 @@ impl Output {
         self.values
     }
 }
+
+/// Asks the system for pages of 2 MiB under a large result: it is written once, and a fault for each
+/// 4 KiB of it takes as long as many a layer. A system that has none to give goes on without.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "advice about our own memory")]
+fn ask_for_huge_pages(memory: &mut [MaybeUninit<f32>]) {
+    const PAGE: usize = 4096;
+    const LEAST_BYTES: usize = 8 << 20;
+    let bytes = size_of_val(memory);
+    if bytes < LEAST_BYTES {
+        return;
+    }
+    let start = memory.as_mut_ptr().cast::<u8>();
+    let skipped = start.addr().next_multiple_of(PAGE) - start.addr();
+    let length = (bytes - skipped) / PAGE * PAGE;
+    // SAFETY: whole pages inside of an allocation of ours; the advice changes no content.
+    unsafe { libc::madvise(start.add(skipped).cast(), length, libc::MADV_HUGEPAGE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_huge_pages(_memory: &mut [MaybeUninit<f32>]) {}
 
 /// Hands out the parts of an [`Output`].
 #[derive(Debug, Clone, Copy)]
