@@ -156,7 +156,7 @@ async fn what_makes_no_sense_is_said_before_anything_is_sent() {
     let (caller, desk) = (Caller::of(&client), Desk::new());
     let (clip, text) = (desk.path("clip.mp4"), desk.put("a.txt", b"text"));
     for (arguments, code, words) in [
-        (&["visoin", &clip][..], 2, "no service `visoin`; it has echo, sharp, vision"),
+        (&["visoin", &clip][..], 2, "no service `visoin`; it has align, echo, sharp, vision"),
         (&["vision", &text], 2, "say by --part what it is; there are frame, video"),
         (&["vision", &clip, "--part", "film"], 2, "no part `film`"),
         (&["vision", &clip, "--route", "/v2"], 2, "/v1/vision/analyze"),
