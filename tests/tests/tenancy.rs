@@ -296,7 +296,7 @@ async fn the_gate_describes_itself() {
     let index = public.get("/").await.ok();
     let services = index["services"].as_array().expect("a list").iter();
     let names: Vec<_> = services.filter_map(|service| service["name"].as_str()).collect();
-    assert_eq!(names, ["echo", "vision"]);
+    assert_eq!(names, ["align", "echo", "sharp", "vision"]);
 
     let client = GATE.tenant("reader").await;
     let models = client.get("/v1/models").await.ok();
