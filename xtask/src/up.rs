@@ -97,7 +97,8 @@ pub(crate) fn introduce(introduction: &Introduction) -> Result<()> {
     let fresh = demo.ensure_tenant()?;
     let key = if fresh || *new_key { Some(demo.create_key()?) } else { None };
     let clip = demo.ensure_clip()?;
-    println!("\n{}", demo::guide(*listen, key.as_deref(), &clip));
+    let aligns = demo.ensure_encoder();
+    println!("\n{}", demo::guide(*listen, key.as_deref(), &clip, aligns));
     Ok(())
 }
 

