@@ -1,4 +1,5 @@
-//! `postern call` and `postern batch` as a customer starts them: options in, exit code and two texts out.
+//! `postern call` and `postern batch` as a customer starts them: options in, exit code and two
+//! texts out.
 //!
 //! Owns how the program is started: with the gate's address and the key in the environment, and
 //! with nothing else of ours that could help it.

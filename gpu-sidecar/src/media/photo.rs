@@ -53,8 +53,8 @@ fn tiff_block(path: &Path) -> Option<Exif> {
     exif::Reader::new().read_raw(bytes).ok()
 }
 
-/// A number of the main directory, where some programs put what belongs into the camera's, or else of
-/// the camera's.
+/// A number of the main directory, where some programs put what belongs into the camera's, or else
+/// of the camera's.
 fn number(block: &Exif, tag: Tag) -> Option<f64> {
     let main = Tag(Context::Tiff, tag.number());
     let field = [main, tag].into_iter().find_map(|tag| block.get_field(tag, In::PRIMARY))?;

@@ -121,7 +121,9 @@ impl Call {
         let stop = CancellationToken::new();
         let code = tokio::select! {
             code = self.all(&board, &stop) => code,
-            () = interrupts(&stop, |text| board.say(text), STOPPING) => code(&Err(Fault::Interrupted), &stop),
+            () = interrupts(&stop, |text| board.say(text), STOPPING) => {
+                code(&Err(Fault::Interrupted), &stop)
+            }
         };
         ExitCode::from(code)
     }

@@ -1,7 +1,8 @@
 //! A client of a running gate, over HTTP as any other: what `call` and `batch` share.
 //!
 //! Owns where the gate is and whose key is used; the modules below have the connection, bodies,
-//! routes, jobs and files. Knows no service and no route: what a service takes is asked of the gate.
+//! routes, jobs and files. Knows no service and no route: what a service takes is asked of the
+//! gate.
 
 pub(in crate::cli) mod form;
 pub(in crate::cli) mod gate;

@@ -1,8 +1,10 @@
-//! SHARP at full size on the CPU, beside the same network in PyTorch: same parameters, same threads.
+//! SHARP at full size on the CPU, beside the same network in PyTorch: same parameters, same
+//! threads.
 //!
 //! Owns the order of the measurements and the table. Each side is a program that prints JSON
-//! (`postern-sidecar bench sharp`, `xtask/bench/sharp.py`); they take turns. Both make the parameters
-//! from one seed, so that their depths can be compared: a faster wrong answer is no figure.
+//! (`postern-sidecar bench sharp`, `xtask/bench/sharp.py`); they take turns. Both make the
+//! parameters from one seed, so that their depths can be compared: a faster wrong answer is no
+//! figure.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

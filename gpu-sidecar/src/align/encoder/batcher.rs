@@ -290,4 +290,5 @@ fn ended() -> EncodeError {
 }
 
 #[cfg(test)]
+#[path = "batcher_tests.rs"]
 mod tests;

@@ -74,8 +74,8 @@ impl Output {
     }
 }
 
-/// Asks the system for pages of 2 MiB under a large result: it is written once, and a fault for each
-/// 4 KiB of it takes as long as many a layer. A system that has none to give goes on without.
+/// Asks the system for pages of 2 MiB under a large result: it is written once, and a fault for
+/// each 4 KiB of it takes as long as many a layer. A system that has none to give goes on without.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "advice about our own memory")]
 fn ask_for_huge_pages(memory: &mut [MaybeUninit<f32>]) {
