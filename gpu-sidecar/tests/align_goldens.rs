@@ -81,7 +81,7 @@ fn the_score_of_files_is_that_of_the_goldens() {
     let both = score_files(&pairs).expect("can be scored");
     assert_eq!(both.documents, 2);
     let counts = both.counts.precision;
-    assert_eq!(counts.strict_hits + counts.strict_misses, paired);
+    assert_eq!(counts.strict_hits + counts.strict_misses, paired as u64);
 }
 
 /// Checks a copy of the subset's passes after `edit` changed their manifest.
