@@ -84,12 +84,10 @@ fn a_wrong_number_fails_the_stages_that_depend_on_it() {
     assert!(focal.contains(&"pre.disparity_factor".to_owned()), "{focal:?}");
     assert!(focal.contains(&"out.mean_vectors".to_owned()), "{focal:?}");
     assert!(!focal.iter().any(|stage| stage.starts_with("mono.")), "{focal:?}");
-    let hooks = failing(case, |m| m["config"]["vit"]["hook_ids"] = json!([2, 1, 3, 4]));
+    let hooks = failing(case, |m| m["config"]["vit"]["hook_ids"] = json!([0, 2, 3, 4]));
     assert!(hooks.contains(&"enc.latent0_merged".to_owned()), "{hooks:?}");
-    let groups = failing(case, |m| {
-        m["config"]["gaussian_decoder"]["norm_num_groups"] = json!(4);
-    });
-    assert!(groups.contains(&"ndc.opacities".to_owned()), "{groups:?}");
+    let overlap = failing(case, |m| m["config"]["use_patch_overlap"] = json!(true));
+    assert!(overlap.contains(&"enc.x0_merged".to_owned()), "{overlap:?}");
     let unprojection = failing("08_unproject", |m| m["config"]["image_width"] = json!(4000));
     assert!(unprojection.contains(&"unproject.matrix".to_owned()), "{unprojection:?}");
     let file = failing("09_ply", |m| m["config"]["image_height"] = json!(768));
