@@ -1,4 +1,7 @@
-//! Scalar functions of the composer (SPEC 9), each with the values at which it bends.
+//! Scalar functions of the composer (SPEC 9), each with the values at which it bends. Those that
+//! files of Gaussians need, too, are `splat`'s.
+
+pub use crate::splat::color::{logit, sigmoid};
 
 /// Below it, an inverse depth has no logarithm to speak of.
 const INVERSE_SOFTPLUS_MIN: f32 = 1e-6;
@@ -6,18 +9,6 @@ const INVERSE_SOFTPLUS_MIN: f32 = 1e-6;
 const SOFTPLUS_LINEAR: f32 = 20.0;
 /// Largest factor of a scale; the smallest is 0.
 const SCALE_MAX: f32 = 10.0;
-
-/// `1 / (1 + e⁻ˣ)`.
-#[must_use]
-pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
-}
-
-/// The inverse of [`sigmoid`]; infinite at 0 and 1.
-#[must_use]
-pub fn logit(p: f32) -> f32 {
-    (p / (1.0 - p)).ln()
-}
 
 /// `ln(1 + eˣ)`.
 #[must_use]
