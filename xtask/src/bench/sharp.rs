@@ -51,7 +51,8 @@ pub(crate) struct Sharp {
 /// Every figure.
 pub(super) fn measure(workspace: &Workspace, options: &Sharp) -> Result<Value> {
     let mut build = process::cargo();
-    build.args(["build", "-p", "postern-sidecar", "--bin", "postern-sidecar"]);
+    // As `up` builds it, so that neither builds anew what the other has built.
+    build.args(["build", "--workspace", "--exclude", "xtask", "--bins"]);
     if !options.dev {
         build.arg("--release");
     }
