@@ -3,10 +3,15 @@
 //! The tracked subset always runs. The whole set lies outside of the repository, in
 //! `../shared/reference`; it runs where it exists, and under `CI=true` it must.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use candle_core::{DType, Device, Tensor};
 use postern_sidecar::check_case::{self, CheckError, Report};
+use postern_sidecar::nn::Parameters;
+use postern_sidecar::sharp::predictor::is_unused;
+use postern_sidecar::sharp::{Config, Predictor};
 use serde_json::{Value, json};
 
 const CASES: usize = 16;
@@ -117,4 +122,42 @@ fn what_cannot_be_checked_is_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let empty = check_case::run("sharp", folder.path());
     assert!(matches!(empty, Err(CheckError::Empty(_))), "{empty:?}");
+}
+
+/// Says which tensors a network asks for; hands out zeros that take no memory.
+struct Recorder(BTreeMap<String, Vec<usize>>);
+
+impl Parameters for Recorder {
+    fn take(&mut self, name: &str, shape: &[usize]) -> candle_core::Result<Tensor> {
+        let before = self.0.insert(name.to_owned(), shape.to_vec());
+        assert!(before.is_none(), "{name} is asked for twice");
+        Tensor::zeros((), DType::F32, &Device::Cpu)?.broadcast_as(shape)
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test asks where it runs; it has no settings")]
+fn the_published_tensors_are_asked_for_by_name_and_shape_and_no_others() {
+    let list = repository().join("../shared/reference/sharp/state_dict_full.tsv");
+    let Ok(text) = fs::read_to_string(&list) else {
+        let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+        assert!(!in_ci, "{} is missing", list.display());
+        return;
+    };
+    let mut asked = Recorder(BTreeMap::new());
+    Predictor::load(&mut asked, Config::default(), &Device::Cpu).expect("zeros fit everywhere");
+    let rows = text.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
+    let (mut used, mut unused) = (BTreeMap::new(), 0);
+    for row in rows {
+        let shape: Vec<usize> =
+            row[1].split('x').map(|side| side.parse().expect("a number")).collect();
+        assert_eq!(is_unused(row[0]), row[3] == "no", "{}", row[0]);
+        if row[3] == "no" {
+            unused += 1;
+        } else {
+            used.insert(row[0].to_owned(), shape);
+        }
+    }
+    assert_eq!((used.len(), unused), (870, 168));
+    assert_eq!(asked.0, used);
 }

@@ -7,13 +7,14 @@
 use candle_core::{Result, Tensor};
 
 use super::config::{Config, LEVELS};
-use super::probe::{Probe, ProbeExt as _, Stage};
+use super::probe::{Pace, Probe, ProbeExt as _, Stage};
 use super::pyramid::{half, merge, quarter, split};
 use super::vit::{Vit, VitOutput};
 use crate::nn::{self, ConvOptions, Scope};
 
-/// Windows in one pass on the CPU: more only take memory.
-const WINDOWS_AT_ONCE: usize = 5;
+/// Windows in one pass on the CPU, half of the largest level: each pass lays out all weights anew,
+/// and more windows only take memory.
+const WINDOWS_AT_ONCE: usize = 13;
 
 /// The encoder with its parameters.
 #[derive(Debug)]
@@ -112,8 +113,8 @@ impl Encoder {
         let features1 = reading.pass(&self.patch, &windows1, &[], probe)?.features;
         let features1 = merge(&features1, batch, pad1)?;
         let features2 = reading.pass(&self.patch, &small, &[], probe)?.features;
-        probe.stage(Stage::ImageEncoder, 0.0)?;
-        let low = self.image.forward(&small, &[], probe)?.features;
+        let pace = Pace::whole(Stage::ImageEncoder);
+        let low = self.image.forward(&small, &[], pace, probe)?.features;
 
         probe.stage(Stage::Upsample, 0.0)?;
         probe.see("enc.latent0_merged", &latent0)?;
@@ -166,9 +167,11 @@ impl Reading {
         let mut features = Vec::new();
         let mut hooked = vec![Vec::new(); hooks.len()];
         for begin in (0..count).step_by(at_once) {
-            probe.stage(Stage::PatchEncoder, self.done as f64 / self.all as f64)?;
             let some = windows.narrow(0, begin, at_once.min(count - begin))?;
-            let output = vit.forward(&some.contiguous()?, hooks, probe)?;
+            let share = |windows: usize| windows as f64 / self.all as f64;
+            let (begin, end) = (share(self.done), share(self.done + some.dim(0)?));
+            let pace = Pace { stage: Stage::PatchEncoder, begin, end };
+            let output = vit.forward(&some.contiguous()?, hooks, pace, probe)?;
             features.push(output.features);
             for (maps, map) in hooked.iter_mut().zip(output.hooks) {
                 maps.push(map);

@@ -87,6 +87,31 @@ impl Stage {
     }
 }
 
+/// The part of a stage that one pass makes up.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    pub stage: Stage,
+    /// How much of the stage is done when the pass begins and when it ends, from 0 to 1.
+    pub begin: f64,
+    pub end: f64,
+}
+
+impl Pace {
+    /// All of `stage`.
+    #[must_use]
+    pub fn whole(stage: Stage) -> Self {
+        Self { stage, begin: 0.0, end: 1.0 }
+    }
+
+    /// Tells `probe` that `share` of the pass is done.
+    ///
+    /// # Errors
+    /// The probe wants it to end.
+    pub fn tell(&self, share: f64, probe: &mut dyn Probe) -> Result<()> {
+        probe.stage(self.stage, self.begin + share * (self.end - self.begin))
+    }
+}
+
 /// Is told of stages and, where it wants to, of tensors.
 pub trait Probe {
     /// `stage` begins, or goes on: `done` of it, from 0 to 1, is done. An error ends the

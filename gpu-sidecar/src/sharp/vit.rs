@@ -7,7 +7,7 @@
 use candle_core::{D, Result, Tensor};
 
 use super::config::VitConfig;
-use super::probe::{Probe, ProbeExt as _};
+use super::probe::{Pace, Probe, ProbeExt as _};
 use crate::nn::{self, Activation, ConvOptions, LinearAfter, Norm, Scope};
 
 /// LayerNorm's epsilon; half of all ports take another.
@@ -141,14 +141,16 @@ impl Vit {
         self.grid * self.patch_size
     }
 
-    /// Reads `images [batch, channels, side, side]`; `hooks` are indices of blocks, rising.
+    /// Reads `images [batch, channels, side, side]`; `hooks` are indices of blocks, rising. The
+    /// probe hears of every block.
     ///
     /// # Errors
-    /// An input of another size.
+    /// An input of another size; the probe ended it.
     pub fn forward(
         &self,
         images: &Tensor,
         hooks: &[usize],
+        pace: Pace,
         probe: &mut dyn Probe,
     ) -> Result<VitOutput> {
         let options = ConvOptions { stride: self.patch_size, ..ConvOptions::default() };
@@ -162,6 +164,7 @@ impl Vit {
 
         let mut hooked = Vec::with_capacity(hooks.len());
         for (index, block) in self.blocks.iter().enumerate() {
+            pace.tell(index as f64 / self.blocks.len() as f64, probe)?;
             let name = format!("vit.block{index}");
             x = block.forward(&x, self.heads, &name, probe)?;
             probe.see(&name, &x)?;

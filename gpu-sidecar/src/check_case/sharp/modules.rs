@@ -13,6 +13,7 @@ use crate::sharp::decoder::Decoder;
 use crate::sharp::encoder::Encoder;
 use crate::sharp::feature_model::FeatureModel;
 use crate::sharp::head::DisparityHead;
+use crate::sharp::probe::{Pace, Stage};
 use crate::sharp::pyramid::{half, merge, quarter, split};
 use crate::sharp::vit::Vit;
 
@@ -32,7 +33,7 @@ pub(super) fn vit(mut golden: Golden, device: &Device) -> Result<Case, CheckErro
     let hooks = config.vit.hook_ids.clone();
     let features = Vit::load(Scope::root(&mut weights), &config.vit).and_then(|vit| {
         let mut probe = GoldenProbe(&mut golden);
-        Ok(vit.forward(&image, &hooks, &mut probe)?.features)
+        Ok(vit.forward(&image, &hooks, Pace::whole(Stage::PatchEncoder), &mut probe)?.features)
     });
     let features = features.map_err(|e| golden.refused(e))?;
     compare(&mut golden, "out.feature_map", &features)?;
