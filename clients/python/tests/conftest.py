@@ -5,6 +5,7 @@ Prints a line in the form of `cargo test` at the end, which `cargo xtask test` a
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ from postern_client.retry import OPERATOR_CODES
 FRAMES = 20
 # Pauses that a test can sit out.
 QUICK = Retries(first_pause_s=0.01, pause_max_s=0.05, patience_s=20.0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hears_ctrl_c() -> None:
+    # A shell's background job, such as a CI's, starts with SIGINT ignored, and Python keeps that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
