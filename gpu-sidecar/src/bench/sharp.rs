@@ -1,6 +1,7 @@
 //! SHARP at full size: every stage's time and rate.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -8,14 +9,15 @@ use serde::Serialize;
 
 use super::peak_memory_bytes;
 use crate::clock;
-use crate::nn::{LinearAfter, RandomParameters, linear};
+use crate::nn::{LinearAfter, Parameters, RandomParameters, linear};
+use crate::pipeline::Cancel;
 use crate::sharp::config::LAYERS;
 use crate::sharp::predictor::is_unused;
 use crate::sharp::probe::{Probe, Stage};
 use crate::sharp::{Config, Predictor};
 use crate::splat::stats::Stats;
 use crate::splat::unproject::{Projection, unproject};
-use crate::weights::{Checkpoint, CheckpointError};
+use crate::weights::{Checkpoint, CheckpointError, Loading, Placement};
 
 /// Side of the square product that stands for the machine's peak.
 const PEAK_SIDE: usize = 2048;
@@ -98,9 +100,15 @@ pub fn run(
             (Predictor::load(&mut source, config.clone(), &device)?, source.values())
         }
         Weights::Files(paths) => {
+            let mut untold = |_, _| {};
+            let mut loading = Loading::new(Arc::new(Cancel::default()), &mut untold);
+            let placement = Placement { dtype: DType::F32, device: &device };
+            let build = |parameters: &mut dyn Parameters| {
+                Predictor::load(parameters, config.clone(), &device)
+            };
             let checkpoint = Checkpoint::open(paths)?;
-            let mut source = Whole { checkpoint: &checkpoint, values: 0 };
-            (Predictor::load(&mut source, config.clone(), &device)?, source.values)
+            let loaded = checkpoint.load(placement, is_unused, &mut loading, build)?;
+            (loaded.value, loaded.memory_bytes / size_of::<f32>() as u64)
         }
     };
     let load_ms = begin.elapsed().as_secs_f64() * 1e3;
@@ -154,23 +162,6 @@ fn round(
     })
 }
 
-/// A checkpoint's tensors, the unused ones left.
-struct Whole<'a> {
-    checkpoint: &'a Checkpoint,
-    values: u64,
-}
-
-impl crate::nn::Parameters for Whole<'_> {
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        if is_unused(name) {
-            candle_core::bail!("{name} is not used");
-        }
-        let tensor = self.checkpoint.tensor(name, DType::F32, &Device::Cpu)?;
-        self.values += tensor.elem_count() as u64;
-        tensor.reshape(shape)
-    }
-}
-
 /// A picture with something in it: smooth waves, different in each channel.
 fn picture(side: usize, device: &Device) -> Result<Tensor> {
     let value = |index: usize| {
@@ -189,7 +180,7 @@ fn picture(side: usize, device: &Device) -> Result<Tensor> {
 fn peak_gflops(device: &Device) -> Result<f64> {
     let square = |seed| {
         let mut source = RandomParameters::new(seed, device);
-        crate::nn::Parameters::take(&mut source, "peak.weight", &[PEAK_SIDE, PEAK_SIDE])
+        source.take("peak.weight", &[PEAK_SIDE, PEAK_SIDE])
     };
     let (a, b) = (square(1)?, square(2)?);
     let mut best = f64::MAX;

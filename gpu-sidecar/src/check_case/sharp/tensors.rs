@@ -1,15 +1,16 @@
 //! Between goldens' numbers and candle's tensors.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use crate::check_case::golden::{Golden, floats};
 use crate::check_case::{CheckError, files};
 use crate::device::DeviceKind;
 use crate::nn::Parameters;
+use crate::pipeline::Cancel;
 use crate::sharp::probe::{Probe, Stage};
+use crate::weights::{Checkpoint, Loading, Placement};
 
 /// Where the network computes.
 pub(super) fn device(kind: DeviceKind) -> std::result::Result<Device, CheckError> {
@@ -64,32 +65,23 @@ impl Probe for GoldenProbe<'_> {
     }
 }
 
-/// A module's parameters, as goldens hold them: names below the module.
-pub(super) struct Weights(HashMap<String, Tensor>);
-
-impl Weights {
-    pub(super) fn open(
-        golden: &Golden,
-        file: &str,
-        device: &Device,
-    ) -> std::result::Result<Self, CheckError> {
-        let path = golden.dir.join(file);
-        read(&path, device).map(Self).map_err(|e| CheckError::File { path, source: e.into() })
-    }
-}
-
-fn read(path: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
-    candle_core::safetensors::load(path, device)
-}
-
-impl Parameters for Weights {
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        match self.0.remove(name) {
-            Some(tensor) if tensor.dims() == shape => Ok(tensor),
-            Some(tensor) => candle_core::bail!("{name} is {:?}, not {shape:?}", tensor.dims()),
-            None => candle_core::bail!("{name} is missing"),
-        }
-    }
+/// Builds a module from the golden's checkpoint `file` in the way in which pipelines load theirs.
+/// `unused` says which of its tensors the module goes without.
+pub(super) fn load<T>(
+    golden: &Golden,
+    file: &str,
+    device: &Device,
+    unused: impl Fn(&str) -> bool,
+    build: impl FnOnce(&mut dyn Parameters) -> Result<T>,
+) -> std::result::Result<T, CheckError> {
+    let path = golden.dir.join(file);
+    let opened = Checkpoint::open(&[&path]);
+    let checkpoint = opened.map_err(|e| CheckError::File { path, source: e.into() })?;
+    let mut untold = |_, _| {};
+    let mut loading = Loading::new(Arc::new(Cancel::default()), &mut untold);
+    let placement = Placement { dtype: DType::F32, device };
+    let loaded = checkpoint.load(placement, unused, &mut loading, build);
+    Ok(loaded.map_err(|e| golden.refused(e))?.value)
 }
 
 /// The bytes of the input `name`.

@@ -3,13 +3,16 @@
 use candle_core::{Device, Tensor};
 
 use super::gaussians::{compare_metric, compare_normalised};
-use super::tensors::{GoldenProbe, Weights, bytes};
+use super::tensors::{GoldenProbe, bytes, load};
 use crate::check_case::golden::Golden;
-use crate::check_case::{Case, CheckError};
+use crate::check_case::stage::Tolerance;
+use crate::check_case::{Case, CheckError, Stage};
 use crate::media::Frame;
+use crate::sharp::predictor::is_unused;
 use crate::sharp::preprocess::resize;
-use crate::sharp::probe::Probe as _;
+use crate::sharp::probe::{Probe as _, Unwatched};
 use crate::sharp::{Config, Predictor};
+use crate::splat::Gaussians;
 
 pub(super) fn run(mut golden: Golden, device: &Device) -> Result<Case, CheckError> {
     let config: Config = golden.config()?;
@@ -22,17 +25,33 @@ pub(super) fn run(mut golden: Golden, device: &Device) -> Result<Case, CheckErro
     let focal_px = golden.number("f_px")?;
     let factor = (focal_px / width as f64) as f32;
 
-    let mut weights = Weights::open(&golden, "weights.safetensors", device)?;
+    let predictor = |golden: &Golden, file: &str| {
+        load(golden, file, device, is_unused, |parameters| {
+            Predictor::load(parameters, config.clone(), device)
+        })
+    };
+    let image = resize(&frame, config.internal_size(), device).map_err(|e| golden.refused(e))?;
+    let network = predictor(&golden, "weights.safetensors")?;
     let mut predict = || {
-        let image = resize(&frame, config.internal_size(), device)?;
-        let predictor = Predictor::load(&mut weights, config.clone(), device)?;
         let mut probe = GoldenProbe(&mut golden);
         let factors = Tensor::from_slice(&[factor], 1, &Device::Cpu)?;
         probe.tensor("pre.disparity_factor", &factors)?;
-        predictor.predict(&image, &[factor], &mut probe)
+        network.predict(&image, &[factor], &mut probe)
     };
     let prediction = predict().map_err(|e: candle_core::Error| golden.refused(e))?;
     compare_normalised(&mut golden, &prediction.clouds)?;
+
+    // The same parameters as PyTorch pickles them must make the same Gaussians, to the bit.
+    if let Some(file) = golden.manifest["weights_pt"].as_str() {
+        let again = predictor(&golden, file)?.predict(&image, &[factor], &mut Unwatched);
+        let again = again.map_err(|e| golden.refused(e))?;
+        let numbers = |cloud: &Gaussians| -> Vec<f64> {
+            let numbers = cloud.means.as_flattened().iter().chain(cloud.scales.as_flattened());
+            numbers.map(|&number| number.into()).collect()
+        };
+        let [got, want] = [&again, &prediction].map(|of| numbers(&of.clouds[0]));
+        golden.push(Stage::compare("weights_pt", got, want, Tolerance::Exact));
+    }
     compare_metric(&mut golden, &prediction.clouds[0], (width, height, focal_px), &config)?;
     Ok(golden.finish())
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::align::encoder::Watch;
 use crate::device::Device;
 use crate::pipeline::{Cancel, Cause, Input};
+use crate::weights::Models;
 
 /// Sentences with the same numbers are alike, in whatever language the rest is.
 struct Numbers;
@@ -231,13 +232,13 @@ fn missing_weights_are_named_with_the_command_that_fetches_them() {
     let texts: (&[u8], &[u8]) = (b"a", b"b");
     let params = json!({ "encoder": "labse" });
     let Err(RunError::Unavailable(fault)) =
-        run_with(Arc::new(NotInstalled), texts, &params, Cancel::default())
+        run_with(Arc::new(Installed::new(&Models::default())), texts, &params, Cancel::default())
     else {
         panic!("nothing was missing");
     };
     assert_eq!(fault.code, "weights_missing");
     assert!(fault.detail.contains("postern pull labse"), "{}", fault.detail);
-    let manifest = Align::new(Arc::new(NotInstalled)).manifest();
+    let manifest = Align::new(Arc::new(Installed::new(&Models::default()))).manifest();
     assert!(!manifest.ready && manifest.missing.contains("postern pull usem3"));
 }
 
