@@ -64,6 +64,23 @@ async fn a_body_that_is_not_what_it_says_is_refused() {
     post(form, cut).await.problem(422, "multipart_invalid", None);
 }
 
+/// As deep as JSON may be, a component's stack suffices; deeper is refused and traps nothing.
+#[tokio::test]
+async fn json_may_be_nested_126_deep_and_no_deeper() {
+    let client = GATE.tenant("nested").await;
+    let post = async |depth: usize| {
+        let message = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        let request = client.request(Method::POST, "/v1/echo");
+        let request = request.header("content-type", "application/json");
+        send(request.body(format!("{{\"message\":{message}}}"))).await
+    };
+    let answer = post(126).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.text());
+    for depth in [127, 10_000] {
+        post(depth).await.problem(422, "json_invalid", None);
+    }
+}
+
 #[tokio::test]
 async fn a_parameter_out_of_range_is_named_wherever_it_stands() {
     let client = GATE.tenant("ranged").await;
