@@ -11,6 +11,7 @@ pub mod check_case;
 pub mod clock;
 pub mod device;
 pub mod media;
+pub mod memory;
 pub mod nn;
 pub mod pipeline;
 pub mod pipelines;

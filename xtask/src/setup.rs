@@ -24,7 +24,7 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool { program: "cc", why: "compiles SQLite", packages: &["gcc", "libc6-dev"] },
     Tool { program: "ffmpeg", why: "decodes video in the sidecar", packages: &["ffmpeg"] },
     Tool {
@@ -32,6 +32,7 @@ const TOOLS: [Tool; 4] = [
         why: "tests the Python package",
         packages: &["python3", "python3-venv"],
     },
+    Tool { program: "make", why: "builds the allocator of the sidecar", packages: &["make"] },
     Tool { program: "curl", why: "for the examples that `up` prints", packages: &["curl"] },
 ];
 

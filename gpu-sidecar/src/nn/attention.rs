@@ -1,6 +1,6 @@
 //! Attention on the CPU: scores, softmax and weighted sum of a few queries at a time.
 //!
-//! Owns how a head is cut: 48 queries meet up to 192 keys, whose weights multiply the values while
+//! Owns how a head is cut: 48 queries meet up to 128 keys, whose weights multiply the values while
 //! they are in the nearest cache; what came before is scaled down when a greater score appears
 //! (online softmax: Milakov and Gimelshein 2018, arXiv 1805.02867). Always: a thread holds one
 //! head's keys and values and 48 queries, never the scores of all tokens.
@@ -190,7 +190,7 @@ impl<'a> Head<'a> {
                     add: false,
                 };
                 // SAFETY: 8 rows of queries and of scores; a panel is `width` lines of 48; the
-                // tile's columns end by `step` <= 192, within a row of 208; the kernels are of an
+                // tile's columns end by `step` <= 128, within a row of 144; the kernels are of an
                 // `Isa`, which is proof of its instructions.
                 #[allow(unsafe_code, reason = "the kernels read by pointers")]
                 unsafe {
@@ -217,7 +217,7 @@ impl<'a> Head<'a> {
                     stride: self.wide,
                     add: first > 0,
                 };
-                // SAFETY: 8 rows of weights, `keys` <= 192 in each; `keys` rows of values and 8 of
+                // SAFETY: 8 rows of weights, `keys` <= 128 in each; `keys` rows of values and 8 of
                 // sums, `wide` in each, of which the tile takes columns `column` to at most `wide`;
                 // the kernels are of an `Isa`, which is proof of its instructions.
                 #[allow(unsafe_code, reason = "the kernels read by pointers")]

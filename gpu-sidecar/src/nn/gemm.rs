@@ -73,48 +73,62 @@ pub(super) trait Sink: Sync {
 
 /// `left · right`, of which `sink` gets every value.
 pub(super) fn multiply<R: Right, S: Sink>(isa: Isa, left: Rows<'_>, right: &R, sink: &S) {
-    let row_blocks = left.count.div_ceil(right.task_rows_max());
-    let rows = left.count.div_ceil(row_blocks.max(1)).next_multiple_of(ROWS);
-    let columns = right.blocks();
-    (0..row_blocks * columns).into_par_iter().for_each(|index| {
-        let first = index / columns * rows;
+    let row_blocks = left.count.div_ceil(right.task_rows_max()).max(1);
+    let rows = left.count.div_ceil(row_blocks).next_multiple_of(ROWS);
+    // A task packs its rows once, for all of its blocks of columns.
+    let wanted = (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(row_blocks);
+    let per_task = right.blocks().div_ceil(wanted).max(1);
+    let groups = right.blocks().div_ceil(per_task);
+    (0..row_blocks * groups).into_par_iter().for_each(|index| {
+        let first = index / groups * rows;
         let rows = first.min(left.count)..(first + rows).min(left.count);
-        let task = Task { isa, left, rows, right, block: index % columns };
-        task.run(sink);
+        let first = index % groups * per_task;
+        let blocks = first..right.blocks().min(first + per_task);
+        Task { isa, left, rows, right }.run(blocks, sink);
     });
 }
+
+/// Enough for a thread that lost time to another process to be helped out.
+const TASKS_PER_THREAD: usize = 12;
 
 struct Task<'a, R> {
     isa: Isa,
     left: Rows<'a>,
     rows: Range<usize>,
     right: &'a R,
-    block: usize,
 }
 
 /// The packed sides of one block of the depth.
 struct Block<'a> {
+    number: usize,
     left: &'a [f32],
     right: &'a [f32],
     depth: Range<usize>,
 }
 
 impl<R: Right> Task<'_, R> {
-    fn run<S: Sink>(&self, sink: &S) {
+    fn run<S: Sink>(&self, blocks: Range<usize>, sink: &S) {
         let (depth, step) = (self.left.width, self.right.step());
         let tile_rows = self.rows.len().div_ceil(ROWS);
-        let tiles = tile_rows * self.right.panels(self.block);
-        lend(Use::Tiles, tiles * size_of::<Tile>() / size_of::<f32>(), |tiles| {
-            lend(Use::Left, tile_rows * ROWS * LEFT_STRIDE, |left| {
+        let panels = blocks.clone().map(|block| self.right.panels(block)).max().unwrap_or(0);
+        let tiles = tile_rows * panels * size_of::<Tile>() / size_of::<f32>();
+        let deep = tile_rows * ROWS * LEFT_STRIDE;
+        let parts = || (0..depth.max(1)).step_by(step).map(|at| at..depth.min(at + step));
+        lend(Use::Left, parts().count() * deep, |left| {
+            for (depth, left) in parts().zip(left.chunks_exact_mut(deep.max(1))) {
+                pack::left(self.left, self.rows.clone(), depth, left);
+            }
+            lend(Use::Tiles, tiles, |tiles| {
                 lend(Use::Right, self.right.room(), |room| {
-                    let tiles = tiles.as_chunks_mut::<{ ROWS * COLUMNS }>().0;
-                    for start in (0..depth.max(1)).step_by(step) {
-                        let depth = start..depth.min(start + step);
-                        pack::left(self.left, self.rows.clone(), depth.clone(), left);
-                        let right = self.right.lay(self.block, depth.clone(), room);
-                        self.block(&Block { left, right, depth }, tiles);
+                    for number in blocks {
+                        let tiles = &mut tiles.as_chunks_mut::<{ ROWS * COLUMNS }>().0
+                            [..tile_rows * self.right.panels(number)];
+                        for (depth, left) in parts().zip(left.chunks_exact(deep.max(1))) {
+                            let right = self.right.lay(number, depth.clone(), room);
+                            self.block(&Block { number, left, right, depth }, tiles);
+                        }
+                        self.store(number, tiles, sink);
                     }
-                    self.store(tiles, sink);
                 });
             });
         });
@@ -126,10 +140,10 @@ impl<R: Right> Task<'_, R> {
         let (offsets, deep) = (self.right.offsets(), block.depth.len());
         let tile_rows = self.rows.len().div_ceil(ROWS);
         let mut tiles = tiles.iter_mut();
-        for number in 0..self.right.panels(self.block) {
-            let panel = self.right.panel(self.block, number);
+        for number in 0..self.right.panels(block.number) {
+            let panel = self.right.panel(block.number, number);
             let vectors = panel.count.div_ceil(LANES);
-            let start = self.right.start(self.block, number, deep);
+            let start = self.right.start(block.number, number, deep);
             let end = offsets[..deep].last().map_or(0, |last| *last as usize + vectors * LANES);
             let right = &block.right[start..][..end];
             let next = self.right.ahead(number + 1, deep);
@@ -158,13 +172,13 @@ impl<R: Right> Task<'_, R> {
     }
 
     /// Hands the tiles on, row by row of the product: what is neighbours in memory comes together.
-    fn store<S: Sink>(&self, tiles: &mut [Tile], sink: &S) {
+    fn store<S: Sink>(&self, block: usize, tiles: &mut [Tile], sink: &S) {
         let tile_rows = self.rows.len().div_ceil(ROWS);
         for (of, first) in self.rows.clone().step_by(ROWS).enumerate() {
             let rows = first..self.rows.end.min(first + ROWS);
-            for panel in 0..self.right.panels(self.block) {
+            for panel in 0..self.right.panels(block) {
                 let tile = &mut tiles[panel * tile_rows + of];
-                sink.store(rows.clone(), self.right.panel(self.block, panel), tile);
+                sink.store(rows.clone(), self.right.panel(block, panel), tile);
             }
         }
     }

@@ -16,11 +16,11 @@ use super::held::{Held, hold, optional};
 use super::{Activation, LinearAfter, after};
 use crate::vision::simd::Isa;
 
-/// Rows and columns (1152) of a task, at most: its tiles (885 KiB), its left side over a block of
-/// the depth (156 KiB) and a panel of the weight lie in a cache of 2 MiB. Measured: fewer rows
-/// bring the weight in too often, fewer columns the rows.
+/// Rows of a task and columns (576) of a block, at most: its tiles (442 KiB), its left side over a
+/// block of the depth (108 KiB) and a panel of the weight lie in a cache of 1 MiB. Measured: fewer
+/// rows bring the weight in too often, more columns push the tiles out.
 const TASK_ROWS_MAX: usize = 192;
-const BLOCK_PANELS: usize = 24;
+const BLOCK_PANELS: usize = 12;
 
 pub(super) fn linear(
     isa: Isa,

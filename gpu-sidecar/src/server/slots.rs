@@ -4,10 +4,14 @@
 //! entries, one per id. [`Slots::claim`] alone adds, dropping a [`Slot`] alone removes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::memory;
 use crate::pipeline::{Cancel, Cause};
 
 /// The table.
@@ -16,6 +20,8 @@ pub(super) struct Slots {
     state: Mutex<State>,
     /// Told whenever a slot becomes free.
     freed: Notify,
+    /// Whether [`rest`] is on its way.
+    rests: AtomicBool,
 }
 
 #[derive(Default)]
@@ -41,7 +47,7 @@ pub(super) struct Slot {
 
 impl Slots {
     pub(super) fn new(runs_max: usize) -> Self {
-        Self { runs_max, state: Mutex::default(), freed: Notify::new() }
+        Self { runs_max, state: Mutex::default(), freed: Notify::new(), rests: false.into() }
     }
 
     pub(super) fn runs_max(&self) -> usize {
@@ -117,7 +123,26 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.slots.lock().runs.remove(&self.run_id);
         self.slots.freed.notify_waiters();
+        rest(&self.slots);
     }
+}
+
+/// Has memory given back once nothing has begun for a second. Outside of a server nobody waits.
+fn rest(slots: &Arc<Slots>) {
+    const REST: Duration = Duration::from_secs(1);
+    let Ok(runtime) = Handle::try_current() else { return };
+    if slots.running() > 0 || slots.rests.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let slots = Arc::clone(slots);
+    runtime.spawn(async move {
+        tokio::time::sleep(REST).await;
+        slots.rests.store(false, Ordering::Relaxed);
+        if slots.running() == 0 {
+            // It waits for the system: up to some 100 ms for gigabytes.
+            let _ = tokio::task::spawn_blocking(memory::give_back).await;
+        }
+    });
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ impl Encoder {
         let pace = Pace::whole(Stage::ImageEncoder);
         let low = self.image.forward(&small, &[], pace, probe)?.features;
 
-        probe.stage(Stage::Upsample, 0.0)?;
+        probe.enter(Stage::Upsample)?;
         probe.see("enc.latent0_merged", &latent0)?;
         probe.see("enc.latent1_merged", &latent1)?;
         probe.see("enc.x0_merged", &features0)?;

@@ -97,16 +97,16 @@ impl FeatureModel {
         maps: &[Tensor; LEVELS],
         probe: &mut dyn Probe,
     ) -> Result<Tensor> {
-        probe.stage(Stage::FeatureDecoder, 0.0)?;
+        probe.enter(Stage::FeatureDecoder)?;
         let decoded = self.decoder.forward(maps, "gauss.dec", probe)?;
         probe.see("gauss.decoder", &decoded)?;
-        probe.stage(Stage::FeatureFusion, 0.0)?;
+        probe.enter(Stage::FeatureFusion)?;
         let options = ConvOptions { stride: STRIDE, ..ConvOptions::default() };
         let skip = nn::conv2d(input, &self.skip.0, Some(&self.skip.1), options)?;
         probe.see("gauss.skip", &skip)?;
         let fused = self.fusion.forward(decoded, Some(&skip), "gauss.fused", probe)?;
         drop(skip);
-        probe.stage(Stage::FeatureHeads, 0.0)?;
+        probe.enter(Stage::FeatureHeads)?;
         let texture = self.texture.forward(&fused, "texture", probe)?;
         let geometry = self.geometry.forward(&fused, "geometry", probe)?;
         let texture = self.texture_deltas.plain(&texture)?;

@@ -86,16 +86,16 @@ impl Predictor {
         factors: &[f32],
         probe: &mut dyn Probe,
     ) -> Result<Prediction> {
-        probe.stage(Stage::PatchEncoder, 0.0)?;
+        probe.enter(Stage::PatchEncoder)?;
         probe.see("pre.image", image)?;
         let maps = self.encoder.forward(&image.affine(2.0, -1.0)?, probe)?;
-        probe.stage(Stage::DepthDecoder, 0.0)?;
+        probe.enter(Stage::DepthDecoder)?;
         let decoded = self.decoder.forward(&maps, "mono.dec", probe)?;
-        probe.stage(Stage::DepthHead, 0.0)?;
+        probe.enter(Stage::DepthHead)?;
         let disparity = self.head.forward(&decoded, probe)?;
         drop(decoded);
         probe.see("mono.disparity", &disparity)?;
-        probe.stage(Stage::Initialize, 0.0)?;
+        probe.enter(Stage::Initialize)?;
         let depth = metric_depth(&disparity, factors)?;
         drop(disparity);
         probe.see("depth.metric", &depth)?;
@@ -103,7 +103,7 @@ impl Predictor {
         drop(depth);
         let deltas = self.features.forward(&base.feature_input, &maps, probe)?;
         drop(maps);
-        probe.stage(Stage::Compose, 0.0)?;
+        probe.enter(Stage::Compose)?;
         let clouds = compose(&base, &deltas)?;
         let Base { global_scale, .. } = base;
         Ok(Prediction { clouds, global_scale })

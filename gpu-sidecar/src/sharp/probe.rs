@@ -5,6 +5,8 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::memory;
+
 /// Where a prediction is. In the order in which they begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
@@ -147,6 +149,9 @@ impl Probe for Unwatched {
 
 /// How a model speaks to its probe.
 pub(super) trait ProbeExt {
+    /// Begins a stage, with the memory of the one before given back: its sizes were other ones.
+    fn enter(&mut self, stage: Stage) -> Result<()>;
+
     /// Shows a value that is there anyway.
     fn see(&mut self, name: &str, value: &Tensor) -> Result<()>;
 
@@ -170,6 +175,11 @@ pub(super) trait ProbeExt {
 }
 
 impl ProbeExt for dyn Probe + '_ {
+    fn enter(&mut self, stage: Stage) -> Result<()> {
+        memory::give_back();
+        self.stage(stage, 0.0)
+    }
+
     fn see(&mut self, name: &str, value: &Tensor) -> Result<()> {
         if self.wants(name) { self.tensor(name, value) } else { Ok(()) }
     }

@@ -15,6 +15,7 @@ use super::account::Loaded;
 use super::folder::{Files, Folder};
 use super::models::{Janitor, Resting};
 use crate::clock;
+use crate::memory;
 use crate::pipeline::{Cancel, RunContext, RunError};
 
 /// How often a run that waits for another's load looks whether it was itself cancelled.
@@ -298,6 +299,7 @@ impl<T: Send + Sync> Resting for Place<T> {
         // Giving gigabytes back takes a while; nobody waits for the lock meanwhile.
         drop(phase);
         drop(undo);
+        memory::give_back();
         tracing::info!(model = self.model, "idle model unloaded");
     }
 }

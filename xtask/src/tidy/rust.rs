@@ -12,6 +12,7 @@ const UNSAFE_HOMES: &[&str] = &[
     "gpu-sidecar/late-cuda/src/",
     "gpu-sidecar/src/kernels/",
     "gpu-sidecar/examples/nn/peak.rs",
+    "gpu-sidecar/src/memory.rs",
     "gpu-sidecar/src/nn/",
     "gpu-sidecar/src/vision/canny/bits.rs",
     "gpu-sidecar/src/vision/canny/thin_avx512.rs",
