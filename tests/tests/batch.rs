@@ -9,14 +9,18 @@ use std::sync::LazyLock;
 use postern_tests::caller::{Caller, Said};
 use postern_tests::client::Client;
 use postern_tests::clip::MOVING;
-use postern_tests::gate::Gate;
+use postern_tests::gate::{Gate, Setup};
 use postern_tests::patience::until;
 use postern_tests::picture;
 use postern_tests::relay::Relay;
+use postern_tests::weights;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 static GATE: LazyLock<Gate> = LazyLock::new(Gate::start);
+/// One that takes two texts a job and really pairs their sentences, badly.
+static TEXTS: LazyLock<Gate> =
+    LazyLock::new(|| Gate::start_with(Setup { weights: Some(weights::align), ..Setup::default() }));
 
 /// Less work than by default.
 const SHORT: [&str; 4] = ["--param", "every_n=5", "--param", "key_frames=1"];
@@ -60,8 +64,17 @@ impl Desk {
     }
 
     fn result(&self, name: &str) -> Value {
-        let path = self.path(&format!("out/{name}/result.json"));
-        serde_json::from_slice(&fs::read(path).expect("it was written")).expect("JSON")
+        self.json(&format!("out/{name}/result.json"))
+    }
+
+    fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.path(name)).expect("it was written")).expect("JSON")
+    }
+
+    /// A batch of pairs of texts.
+    fn pairs(&self, caller: &Caller, more: &[&str]) -> Said {
+        let arguments = self.asks("align", &[&["--param", "encoder=labse"], more].concat());
+        caller.batch(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }
 
@@ -247,4 +260,86 @@ async fn what_makes_no_sense_is_said_before_anything_is_sent() {
     assert!(!Path::new(&empty.path("out")).exists());
     let none = caller.batch(&["vision", &desk.path("none"), "--out", &desk.path("out")]);
     assert!(none.with(5).is_empty() && none.err.contains("none"), "{}", none.err);
+}
+
+/// Checks the texts that a pair was made of: one sentence each, and no alignment without both.
+#[track_caller]
+fn check_pair(desk: &Desk, name: &str, source: &str, target: &str) {
+    let answer = desk.json(&format!("out/{name}/result-2.json"));
+    assert_eq!((&answer["src_sents"], &answer["tgt_sents"]), (&json!([source]), &json!([target])));
+    assert_eq!(answer["result"], json!([[[0], [0]]]), "{answer}");
+    assert_eq!(desk.result(name)["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn files_that_belong_together_become_one_job() {
+    let client = TEXTS.tenant("pairs").await;
+    let caller = Caller::of(&client);
+    let desk = Desk::with(&[("a.source.txt", b"One a."), ("a.target.txt", b"Eins a.")]);
+    for (name, text) in [
+        ("b.src.txt", "One b."),
+        ("b.tgt.md", "Eins b."),
+        ("source/below/c.txt", "One c."),
+        ("target/below/c.txt", "Eins c."),
+        ("d.source.txt", "One d."),
+        ("notes.txt", "text"),
+    ] {
+        desk.put(name, text.as_bytes());
+    }
+    let said = desk.pairs(&caller, &[]);
+    check(&said, 1, [3, 0, 1, 0]);
+    let missing = "d: not sent: no file for `target`; there is d.source.txt";
+    assert!(said.err.lines().any(|line| line == missing), "{}", said.err);
+    assert!(said.err.contains("notes.txt: the name does not say which of"), "{}", said.err);
+    for (name, letter) in [("a", "a"), ("b", "b"), ("below/c", "c")] {
+        check_pair(&desk, name, &format!("One {letter}."), &format!("Eins {letter}."));
+    }
+    assert_eq!(jobs(&client).await.len(), 3);
+    // The other half comes, one text changes, and the rest is not sent again.
+    desk.put("d.target.txt", b"Eins d.");
+    desk.put("b.tgt.md", b"Zwei b.");
+    check(&desk.pairs(&caller, &[]), 0, [2, 2, 0, 0]);
+    check_pair(&desk, "b", "One b.", "Zwei b.");
+    check_pair(&desk, "d", "One d.", "Eins d.");
+    check(&desk.pairs(&caller, &[]), 0, [0, 4, 0, 0]);
+    assert_eq!(jobs(&client).await.len(), 5);
+}
+
+#[tokio::test]
+async fn pairs_of_other_names_are_said_and_results_come_in_the_form_that_is_asked_for() {
+    let client = TEXTS.tenant("named").await;
+    let caller = Caller::of(&client);
+    let desk = Desk::with(&[("a.en.txt", b"One a."), ("a.de.txt", b"Eins a.")]);
+    let said = desk.pairs(&caller, &[]);
+    assert!(said.with(2).is_empty(), "{}", said.out);
+    let hint = "say --pair source=.de.txt --pair target=.en.txt, or the other way round";
+    assert!(said.err.contains(hint), "{}", said.err);
+    let pairs = ["--pair", "source=.en.txt", "--pair", "target=.de.txt"];
+    for (format, words) in [("tsv", "\tOne a.\tEins a."), ("tmx", "<seg>Eins a.</seg>")] {
+        let asked = format!("format={format}");
+        check(&desk.pairs(&caller, &[&pairs[..], &["--param", &asked]].concat()), 0, [1, 0, 0, 0]);
+        let text = fs::read_to_string(desk.path(&format!("out/a/result.{format}")));
+        let text = text.expect("it was written");
+        assert!(text.contains(words), "{text}");
+    }
+    let swapped = ["--pair", "target=.en.txt", "--pair", "source=.de.txt"];
+    check(&desk.pairs(&caller, &swapped), 0, [1, 0, 0, 0]);
+    check_pair(&desk, "a", "Eins a.", "One a.");
+    let wrong = desk.pairs(&caller, &["--pair", "src=.en.txt", "--pair", "target=.de.txt"]);
+    assert!(wrong.with(2).is_empty() && wrong.err.contains("no part `src`"), "{}", wrong.err);
+}
+
+#[tokio::test]
+async fn a_call_takes_as_many_files_as_a_job_needs() {
+    let client = TEXTS.tenant("called").await;
+    let caller = Caller::of(&client);
+    let desk = Desk::with(&[("one.txt", b"One a."), ("eins.txt", b"Eins a.")]);
+    let (one, other, out) = (desk.path("in/one.txt"), desk.path("in/eins.txt"), desk.path("out"));
+    let asks = ["align", "--param", "encoder=labse", "--out", &out];
+    let said = caller.run(&[&asks[..], &[&one, &other]].concat());
+    assert_eq!(said.with(0).len(), 1, "{}", said.err);
+    check_pair(&desk, "", "One a.", "Eins a.");
+    let said = caller.run(&[&asks[..], &[&one, &other, &one, "--force"]].concat());
+    let words = "takes 2 files a job (source, target), not 3";
+    assert!(said.with(2).is_empty() && said.err.contains(words), "{}", said.err);
 }

@@ -1,11 +1,12 @@
 //! `postern batch`: every file of a folder through one service, in as many runs as it takes.
 //!
-//! Owns the command: which files, how many at once, what is tried again, and when to stop. The
+//! Owns the command: which files or sets of them, how many at once, what is tried again, and when to stop. The
 //! journal beside the results says what is done, so that the same command goes on where the last
 //! one stopped, however that ended. Knows no service. Start at [`Batch::run`].
 
 mod folder;
 mod journal;
+mod sets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,8 +19,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use self::folder::Input;
+use self::folder::{Found, Input};
 use self::journal::{Entry, Journal, Stage};
+use self::sets::{Pattern, Sorter};
 use super::client::form::{File, Param, json_of};
 use super::client::gate::{self, Fault, Gate, Refusal};
 use super::client::job::{self, Accepted, Context};
@@ -41,8 +43,14 @@ Examples (SERVICE is one that the gate lists at /):
   export POSTERN_API_KEY=sk_…                     or --key-file FILE
   postern batch SERVICE pictures --out results    results/a.png/, results/below/b.png/, …
   postern batch SERVICE pictures --out results --jobs 8 --param a.b=1.5
+  postern batch SERVICE books --out results --pair source=.en.txt --pair target=.de.txt
+  postern batch SERVICE books --out results --pair source=en/ --pair target=de/
+  postern batch SERVICE books --out results --pair 'source=en/*.txt' --pair 'target=de/*.xml'
 
-Sends every file below DIR that the service takes; hidden ones are passed over. Killed,
+Sends every file below DIR that the service takes; hidden ones are passed over. Where each
+job takes several files, those whose names differ only in the part's name go together
+(a.source.txt with a.target.txt, source/a.txt with target/a.txt); --pair says it for other
+names. The results of a set are in OUT/a/. A set that lacks a file is a failure. Killed,
 stopped or broken off, the same command goes on: a file whose results are there is skipped
 while neither it nor the parameters change, a job that was accepted is followed, and what
 failed is tried again. The record is OUT/.postern-batch.jsonl.
@@ -74,6 +82,10 @@ pub(super) struct Batch {
     /// The form's part for the files, where their kind does not tell.
     #[arg(long, value_name = "NAME")]
     part: Option<String>,
+    /// Which files are a part's: by an ending, by a folder, or by what stands around `*`, the name
+    /// that the files of a job share. Once for each part of the form.
+    #[arg(long = "pair", value_name = "PART=FILES", conflicts_with = "part")]
+    pairs: Vec<Pattern>,
     /// The path, where a service has several.
     #[arg(long, value_name = "PATH")]
     route: Option<String>,
@@ -161,9 +173,14 @@ impl Batch {
             () = stop.cancelled() => return Err(Fault::Interrupted),
         };
         let route = route::find(&document, &self.service, self.route.as_deref())?;
-        let inputs = self.taken(found, &route, bar)?;
-        let part = self.part.as_deref().unwrap_or_default();
-        let ask = journal::ask(&[&self.service, &route.path, part, &json.to_string()]);
+        let sorter = Sorter::new(&route, &self.pairs)?.filter(|_| self.part.is_none());
+        let inputs = match &sorter {
+            Some(sorter) => self.sets(found, sorter, bar)?,
+            None => self.taken(found, &route, bar)?,
+        };
+        let parts = sorter.map(|sorter| sorter.names()).or_else(|| self.part.clone());
+        let parts = parts.unwrap_or_default();
+        let ask = journal::ask(&[&self.service, &route.path, &parts, &json.to_string()]);
         let journal = Journal::open(&self.out)?;
         let (gate, route, params) = (&gate, &route, self.params.as_slice());
         let plan = Plan { gate, route, params, json, ask: &ask, journal: &journal, stop };
@@ -202,20 +219,35 @@ impl Batch {
         }
     }
 
+    /// The sets of files; those that belong to none are named and passed over.
+    fn sets(
+        &self,
+        found: Vec<Found>,
+        sorter: &Sorter<'_>,
+        bar: &ProgressBar,
+    ) -> Result<Vec<Input>, Fault> {
+        let (sets, others) = sorter.sets(&self.dir, found)?;
+        for file in others {
+            let why = sorter.why_not();
+            bar.suspend(|| eprintln!("passed over: {}: {why}", file.path.display()));
+        }
+        Ok(sets)
+    }
+
     /// The files that the route takes; the others are named and passed over.
     fn taken(
         &self,
-        found: Vec<Input>,
+        found: Vec<Found>,
         route: &Route,
         bar: &ProgressBar,
     ) -> Result<Vec<Input>, Fault> {
         let wanted = Wanted { part: self.part.as_deref(), together: false };
         let (mut taken, mut why_not) = (Vec::with_capacity(found.len()), None);
-        for mut input in found {
-            match route.part(&input.path, &wanted) {
+        for Found { name, path } in found {
+            match route.part(&path, &wanted) {
                 Ok(part) => {
-                    input.part.clone_from(&part.name);
-                    taken.push(input);
+                    let files = vec![(part.name.clone(), path)];
+                    taken.push(Input { name, files, fault: None });
                 }
                 Err(fault) => {
                     bar.suspend(|| eprintln!("passed over: {fault}"));
@@ -230,10 +262,13 @@ impl Batch {
         }
     }
 
-    /// One file from where it stands to its results. `Err`: no other file would fare better.
+    /// One input from where it stands to its results. `Err`: no other file would fare better.
     async fn one(&self, plan: &Plan<'_>, input: &Input) -> Result<End, Fault> {
         if plan.stop.is_cancelled() {
             return Ok(End::Left);
+        }
+        if let Some(fault) = &input.fault {
+            return Ok(End::Failed(fault.clone()));
         }
         let target = Folder::new(self.out.join(&input.name), true);
         let known = plan.journal.known(&input.name);
@@ -338,8 +373,9 @@ impl Plan<'_> {
 
     async fn submit(&self, input: &Input, line: &Line) -> Result<Sent, Fault> {
         let context = Context { gate: self.gate, stop: self.stop, line };
-        let request = match File::look(&input.part, &input.path) {
-            Ok(file) => self.route.request(self.params, self.json.clone(), vec![file]),
+        let files = input.files.iter().map(|(part, path)| File::look(part, path));
+        let request = match files.collect::<Result<_, _>>() {
+            Ok(files) => self.route.request(self.params, self.json.clone(), files),
             Err(fault) => return Ok(Sent::Refused(fault.to_string())),
         };
         match job::submit(context, self.route, &request).await {

@@ -19,7 +19,7 @@ use super::client::form::{File, Param, Request, json_of};
 use super::client::gate::{Fault, Gate};
 use super::client::job::{self, Accepted, Context};
 use super::client::progress::{Board, Style};
-use super::client::route::{self, Route, Wanted};
+use super::client::route::{self, FilePart, Route, Wanted};
 use super::client::save::{Folder, free_name};
 use super::client::{Connection, SUCCEEDED, interrupts};
 use crate::ids::JobId;
@@ -30,6 +30,7 @@ Examples (SERVICE is one that the gate lists at /):
   postern call SERVICE clip.mp4 --out result      one job; its files go to result/
   postern call SERVICE a.mp4 b.mp4 --out results  two jobs; results/a/ and results/b/
   postern call SERVICE *.png --frames --out r     all pictures in one job
+  postern call SERVICE a.txt b.txt --out r        one job, where the service takes two texts
   postern call SERVICE clip.mp4 --param a.b=1.5 --json
   postern call --job job_… --out result           go on with a job that is known
 
@@ -49,7 +50,8 @@ pub(super) struct Call {
     /// The service's name.
     #[arg(required_unless_present = "job")]
     service: Option<String>,
-    /// What to send: each file is a job of its own, unless --frames.
+    /// What to send: each file is a job of its own, unless --frames, or unless every job of the
+    /// service needs several files: then so many, in the order that the gate's pages name.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -167,10 +169,7 @@ impl Call {
             () = stop.cancelled() => return Err(Fault::Interrupted),
         };
         let route = route::find(&document, service, self.route.as_deref())?;
-        let sets: Vec<&[PathBuf]> = match self.files.as_slice() {
-            files if self.frames || files.is_empty() => vec![files],
-            files => files.chunks(1).collect(),
-        };
+        let sets = self.sets(&route)?;
         let mut taken = HashSet::new();
         let mut tasks = Vec::with_capacity(sets.len());
         for set in &sets {
@@ -198,11 +197,37 @@ impl Call {
         Some((path.clone(), Folder::new(path, self.force)))
     }
 
+    /// The parts that the files of one job go into, in turn; empty where each finds its own.
+    fn parts<'a>(&self, route: &'a Route) -> Vec<&'a FilePart> {
+        let finds_its_own = self.frames || self.part.is_some() || self.files.is_empty();
+        if finds_its_own { Vec::new() } else { route.set() }
+    }
+
+    /// The files of each job.
+    fn sets(&self, route: &Route) -> Result<Vec<&[PathBuf]>, Fault> {
+        let (files, parts) = (self.files.as_slice(), self.parts(route));
+        if self.frames || files.is_empty() {
+            return Ok(vec![files]);
+        }
+        let count = parts.len().max(1);
+        if !files.len().is_multiple_of(count) {
+            let names = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
+            let (path, given) = (&route.path, files.len());
+            let text = format!("{path} takes {count} files a job ({names}), not {given}");
+            return Err(Fault::Usage(text));
+        }
+        Ok(files.chunks(count).collect())
+    }
+
     fn request(&self, route: &Route, files: &[PathBuf]) -> Result<Request, Fault> {
         let params = json_of(&self.params)?;
         let wanted = Wanted { part: self.part.as_deref(), together: self.frames };
-        let file = |path: &PathBuf| File::look(&route.part(path, &wanted)?.name, path);
-        let files: Vec<File> = files.iter().map(file).collect::<Result<_, _>>()?;
+        let parts = self.parts(route);
+        let file = |(index, path): (usize, &PathBuf)| match parts.get(index) {
+            Some(part) => File::look(&part.name, path),
+            None => File::look(&route.part(path, &wanted)?.name, path),
+        };
+        let files: Vec<File> = files.iter().enumerate().map(file).collect::<Result<_, _>>()?;
         Ok(route.request(&self.params, params, files))
     }
 

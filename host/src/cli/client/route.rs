@@ -2,7 +2,9 @@
 //!
 //! Owns the reading of the document; knows no service by name. An operation belongs to the service
 //! that its tag names; files are the `binary` properties of its form, and `encoding` says which
-//! media types each of them takes. Operations that are `deprecated` are found by their path only.
+//! media types each of them takes; `required` says which every job needs, and `x-file-names` what
+//! they are called in names of files. Operations that are `deprecated` are found by their path
+//! only.
 
 use std::path::Path;
 
@@ -34,6 +36,10 @@ pub(in crate::cli) struct FilePart {
     pub(in crate::cli) name: String,
     /// Several files go into it, in their order.
     many: bool,
+    /// Its place among the parts that every job needs.
+    place: Option<usize>,
+    /// Other words for it in names of files.
+    also: Vec<String>,
     /// Patterns such as `image/*`; empty: any.
     media_types: Vec<String>,
 }
@@ -87,6 +93,34 @@ impl Route {
         }
     }
 
+    /// The parts that one job needs a file each for, when they are several, in their order. Empty:
+    /// one file may be a job.
+    pub(in crate::cli) fn set(&self) -> Vec<&FilePart> {
+        let parts = self.parts().unwrap_or_default();
+        let mut set: Vec<&FilePart> = parts.iter().filter(|part| part.place.is_some()).collect();
+        set.sort_by_key(|part| part.place);
+        if set.len() < 2 { Vec::new() } else { set }
+    }
+
+    /// The part of this name.
+    ///
+    /// # Errors
+    /// `Usage`: there is none.
+    pub(in crate::cli) fn named(&self, name: &str) -> Result<&FilePart, Fault> {
+        let parts = self.parts()?;
+        parts.iter().find(|part| part.name == name).ok_or_else(|| {
+            let (path, names) = (&self.path, names(parts));
+            Fault::Usage(format!("{path} has no part `{name}` for files; it has {names}"))
+        })
+    }
+
+    fn parts(&self) -> Result<&[FilePart], Fault> {
+        match &self.takes {
+            Takes::Form(parts) => Ok(parts),
+            Takes::Json => Err(Fault::Usage(format!("{} takes no files", self.path))),
+        }
+    }
+
     /// The part for this file.
     ///
     /// # Errors
@@ -97,16 +131,11 @@ impl Route {
         wanted: &Wanted<'_>,
     ) -> Result<&FilePart, Fault> {
         let shown = file.display();
-        let Takes::Form(parts) = &self.takes else {
-            return Err(Fault::Usage(format!("{} takes no files", self.path)));
-        };
-        let names = || parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
         if let Some(name) = wanted.part {
-            let found = parts.iter().find(|part| part.name == name);
-            let wrong =
-                || format!("{} has no part `{name}` for files; it has {}", self.path, names());
-            return found.ok_or_else(|| Fault::Usage(wrong()));
+            return self.named(name);
         }
+        let parts = self.parts()?;
+        let names = || names(parts);
         let fit = |part: &&FilePart| part.many || !wanted.together;
         let fitting: Vec<&FilePart> = parts.iter().filter(fit).collect();
         let media_type = mime_guess::from_path(file).first();
@@ -137,7 +166,17 @@ pub(in crate::cli) struct Wanted<'a> {
     pub(in crate::cli) together: bool,
 }
 
+fn names(parts: &[FilePart]) -> String {
+    parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 impl FilePart {
+    /// Is this a word for it?
+    pub(in crate::cli) fn is_called(&self, word: &str) -> bool {
+        let mut words = std::iter::once(&self.name).chain(&self.also);
+        words.any(|known| known.eq_ignore_ascii_case(word))
+    }
+
     fn takes(&self, media_type: &Mime) -> bool {
         self.media_types.is_empty()
             || self.media_types.iter().any(|pattern| match pattern.strip_suffix("/*") {
@@ -177,13 +216,20 @@ fn takes(operation: &Value) -> Result<Takes, Fault> {
     }
     let is_file = |schema: &Value| schema["format"] == "binary";
     let properties = form["schema"]["properties"].as_object().into_iter().flatten();
+    let texts = |list: &Value| -> Vec<String> {
+        let list = list.as_array().into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let needed = texts(&form["schema"]["required"]);
     let file = |(name, schema): (&String, &Value)| {
         let many = schema["type"] == "array" && is_file(&schema["items"]);
         (many || is_file(schema)).then(|| {
             let media_types = form["encoding"][name]["contentType"].as_str().unwrap_or_default();
             let media_types = media_types.split(',').map(str::trim).filter(|text| !text.is_empty());
             let media_types = media_types.map(str::to_owned).collect();
-            FilePart { name: name.clone(), many, media_types }
+            let place = needed.iter().position(|needed| needed == name);
+            let also = texts(&schema["x-file-names"]);
+            FilePart { name: name.clone(), many, place, also, media_types }
         })
     };
     Ok(Takes::Form(properties.filter_map(file).collect()))
@@ -221,6 +267,15 @@ mod tests {
             "/admin": {"post": {"tags": ["admin"], "security": [{"operator": []}],
                 "requestBody": {"content": {"application/json": {}}}}},
             "/v1/jobs": {"get": {"tags": ["jobs"]}},
+            "/v1/pair": {"post": {"tags": ["pair"],
+                "requestBody": {"content": {"multipart/form-data": {"schema": {
+                    "required": ["text", "size", "note"],
+                    "properties": {
+                        "note": {"type": "string", "format": "binary"},
+                        "picture": {"type": "string", "format": "binary"},
+                        "size": {"type": "integer"},
+                        "text": {"type": "string", "format": "binary", "x-file-names": ["txt"]}
+                    }}}}}}},
             "/v1/two": post(json!({"tags": ["two"]})), "/v1/three": post(json!({"tags": ["two"]})),
         }})
     }
@@ -249,13 +304,24 @@ mod tests {
     }
 
     #[test]
+    fn parts_that_every_job_needs_are_a_set_in_their_order() {
+        let route = find(&document(), "pair", None).unwrap();
+        let set = route.set();
+        assert_eq!(set.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), ["text", "note"]);
+        assert!(set[0].is_called("TXT") && set[0].is_called("text") && !set[0].is_called("te"));
+        assert!(set[1].is_called("note") && !set[1].is_called("txt"));
+        assert!(find(&document(), "film", None).unwrap().set().is_empty());
+        assert!(find(&document(), "say", None).unwrap().set().is_empty());
+    }
+
+    #[test]
     fn what_cannot_be_told_is_said_with_what_there_is() {
         let alone = Wanted { part: None, together: false };
         let says = |service: &str, path, file: &str, words: &str| {
             let said = check(service, path, file, &alone);
             assert!(said.contains(words), "{said}");
         };
-        says("flim", None, "a.mp3", "no service `flim`; it has film, say, two");
+        says("flim", None, "a.mp3", "no service `flim`; it has film, pair, say, two");
         says("film", Some("/no"), "a.mp3", "has the routes");
         says("two", None, "a.mp3", "give --route: /v1/three, /v1/two");
         says("film", None, "a.odd", "say by --part what it is; there are film, still");
