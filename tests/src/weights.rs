@@ -30,8 +30,8 @@ const WIDTH: usize = 64;
 /// Signs that its tokeniser knows, each also within a word.
 const SIGNS: &str = "abcdefghijklmnopqrstuvwxyz0123456789.,!?";
 
-/// The network of `labse` with small sizes, and empty files for `usem3`, without which `align` is
-/// not offered: requests have to choose `labse`. Its results are those of random numbers.
+/// The network of `labse` with small sizes, and no `usem3`: requests have to choose `labse`. Its
+/// results are those of random numbers.
 ///
 /// # Panics
 /// When the folder cannot be written.
@@ -41,8 +41,6 @@ pub fn align(folder: &Path) {
         fs::create_dir_all(path.parent().expect("in a folder")).expect("a folder");
         fs::write(path, bytes).expect("a file");
     };
-    write("usem3/sp.model", b"");
-    write("usem3/weights.npz", b"");
     let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"].map(str::to_owned).into_iter();
     let signs = SIGNS.chars().flat_map(|sign| [sign.to_string(), format!("##{sign}")]);
     let words: Map<String, Value> =
