@@ -3,11 +3,13 @@
 //!
 //! Owns the decoders and their limits. Videos are decoded by `ffmpeg` in a process of its own,
 //! which may open the one file it is given and nothing else; pictures by the crate `image`, from a
-//! closed list of formats. Knows no pipeline. Start at [`Video::probe`] and [`picture`].
+//! closed list of formats; HEIC and AVIF by libheif's programs, run like `ffmpeg`, where they are
+//! installed. Knows no pipeline. Start at [`Video::probe`] and [`picture`].
 
 mod decode;
 mod encode;
 mod ffmpeg;
+mod heif;
 mod limits;
 mod photo;
 mod picture;

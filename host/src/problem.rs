@@ -43,6 +43,8 @@ codes! {
     JOB_ACTIVE = 409 "job_active" "The job is not finished";
     BODY_TOO_LARGE = 413 "body_too_large" "The body is too large";
     ENCODING_UNSUPPORTED = 415 "encoding_unsupported" "The content encoding is not supported";
+    /// As policy components say it; of a pipeline, which cannot read an input on its machine.
+    MEDIA_TYPE_UNSUPPORTED = 415 "media_type_unsupported" "The media type is not supported";
     RANGE = 416 "range_not_satisfiable" "The range lies outside of the bytes";
     /// An operator's input on the admin API.
     FIELD_INVALID = 422 "field_invalid" "A field is not valid";

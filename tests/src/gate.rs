@@ -38,6 +38,8 @@ pub struct Setup {
     pub sidecar: Option<PathBuf>,
     /// Fills the folder of weights before the start; see [`crate::weights`].
     pub weights: Option<fn(&Path)>,
+    /// The only folder where programs are looked for, in place of the machine's.
+    pub programs: Option<PathBuf>,
 }
 
 /// A running gate.
@@ -296,6 +298,9 @@ fn serve(folder: &Path, setup: &Setup) -> Child {
     command.arg("--components").arg(folder.join("components"));
     command.arg("--address-file").arg(folder.join("address"));
     command.arg("--sidecar").arg(setup.sidecar.clone().unwrap_or_else(|| program(SIDECAR)));
+    if let Some(programs) = &setup.programs {
+        command.env("PATH", programs);
+    }
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
     command.spawn().expect("the program starts")
 }

@@ -188,3 +188,28 @@ async fn the_list_of_models_tells_how_the_load_went() {
     assert!(weights["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{weights}");
     assert!(weights["load_ms"].is_number() && weights["loaded_at"].is_string(), "{weights}");
 }
+
+const HEIC: &[u8] = include_bytes!("../goldens/heif/turned.heic");
+
+async fn upload_heic(gate: &Gate) -> Answer {
+    let client = gate.tenant("heic").await;
+    upload(&client, PREDICT, Form::new().part("image", file("photo.heic", HEIC))).await
+}
+
+#[tokio::test]
+async fn a_phones_picture_is_read_where_the_program_for_it_is_installed() {
+    let result = upload_heic(&GATE).await.result();
+    assert_eq!((&result["width"], &result["height"]), (&json!(64), &json!(96)), "{result}");
+    assert_eq!(result["focal_source"], "exif35", "{result}");
+}
+
+#[tokio::test]
+async fn without_the_program_it_is_told_what_to_install() {
+    let none = tempfile::tempdir().expect("a folder without programs");
+    let programs = Some(none.path().to_owned());
+    let setup = Setup { weights: Some(weights::sharp), programs, ..Setup::default() };
+    let answer = upload_heic(&Gate::start_with(setup)).await;
+    let problem = answer.problem(415, "media_type_unsupported", Some("image"));
+    let detail = problem["detail"].as_str().expect("a text");
+    assert!(detail.contains("apt install libheif-examples") && detail.contains("JPEG"), "{detail}");
+}

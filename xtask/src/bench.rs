@@ -3,6 +3,7 @@
 //! Owns what is measured and against whom. Never part of `test`: figures move with the machine, so
 //! nothing here passes or fails. Each target of an issue is printed beside its figure.
 
+mod align;
 mod gate;
 mod kernels;
 mod nn;
@@ -31,6 +32,8 @@ pub(crate) enum Bench {
     Kernels(kernels::Kernels),
     /// The layers of neural networks on the CPU; beside candle's and PyTorch's.
     Nn(nn::Nn),
+    /// The aligner: its passes beside the reference's, its encoders, and long texts.
+    Align(align::Align),
     /// SHARP's network at full size, stage by stage; beside PyTorch's.
     Sharp(sharp::Sharp),
 }
@@ -65,6 +68,7 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<()> {
         Bench::Gateway(options) => (gateway(workspace, options)?, &options.out),
         Bench::Kernels(options) => (kernels::measure(workspace, options)?, &options.out),
         Bench::Nn(options) => (nn::measure(workspace, options)?, &options.out),
+        Bench::Align(options) => (align::measure(workspace, options)?, &options.out),
         Bench::Sharp(options) => (sharp::measure(workspace, options)?, &options.out),
     };
     let text = serde_json::to_string_pretty(&report)?;

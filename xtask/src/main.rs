@@ -49,6 +49,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask cuda --release          one sidecar for machines with and without a GPU
   cargo xtask tidy --bless            rewrite the checked-in contracts from what the code prints
   cargo xtask bench gateway           figures of the gate beside its peers, as JSON
+  cargo xtask bench align             the aligner and its encoders, as JSON and a table
   cargo xtask bench kernels --against opencv
                                       the vision kernels beside OpenCV's, as JSON and a table
   cargo xtask guests --chain debian   build the components with Debian's tool chain";
@@ -63,7 +64,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Install what is missing on this machine: a C compiler, ffmpeg, curl, a WebAssembly target.
+    /// Install what is missing on this machine: a C compiler, ffmpeg, libheif, curl, a WebAssembly
+    /// target.
     Setup,
     /// Build guest-components/ into components under target/guests/.
     Guests {

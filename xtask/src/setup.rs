@@ -28,6 +28,11 @@ const TOOLS: [Tool; 5] = [
     Tool { program: "cc", why: "compiles SQLite", packages: &["gcc", "libc6-dev"] },
     Tool { program: "ffmpeg", why: "decodes video in the sidecar", packages: &["ffmpeg"] },
     Tool {
+        program: "heif-info",
+        why: "decodes HEIC and AVIF in the sidecar",
+        packages: &["libheif-examples"],
+    },
+    Tool {
         program: "python3",
         why: "tests the Python package",
         packages: &["python3", "python3-venv"],

@@ -3,7 +3,7 @@
 //! Owns that benchmark's clock and the texts of noise that it is taken on: their sizes are those of
 //! the documents that upstream was timed on, and one of 10,000 sentences a side. Processor time of
 //! one thread, so that a busy machine counts little, over as many runs as its coarse clock needs:
-//! `cargo run --example align -- [--sentences N] [--runs N]`.
+//! `cargo run --example align -- [--sentences N] [--runs N] [--json]`.
 
 #![expect(clippy::print_stdout, reason = "a measuring program prints")]
 
@@ -16,6 +16,7 @@ use postern_sidecar::align::band::Band;
 use postern_sidecar::align::encoder::Groups;
 use postern_sidecar::align::similarity::{AlignParams, Sides};
 use postern_sidecar::align::{first_pass, search, second_pass};
+use serde_json::{Value, json};
 
 /// Sentences of Text+Berg's documents, and the milliseconds that upstream's search and passes took
 /// for each on one thread.
@@ -39,6 +40,9 @@ struct Cli {
     /// Runs of each small document.
     #[arg(long, default_value_t = 100)]
     runs: u32,
+    /// All figures as one line of JSON, for programs.
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> Result<()> {
@@ -49,22 +53,51 @@ fn main() -> Result<()> {
 }
 
 fn measure(cli: &Cli) -> Result<()> {
+    let mut documents = Vec::new();
+    for (m, n, upstream) in DOCUMENTS {
+        let times = passes(&texts(m, n), cli.runs.max(1))?;
+        documents.push((m, n, times, upstream));
+    }
+    let large = if cli.sentences > 0 { Some(large(cli.sentences)?) } else { None };
+    if cli.json {
+        let documents = documents.iter().map(|&(m, n, times, upstream)| {
+            json!({"source": m, "target": n, "passes": times.json(), "reference_ms": upstream})
+        });
+        let documents: Vec<Value> = documents.collect();
+        let large = large.map(|large| {
+            let Large { times, held_mib, peak_mib } = large;
+            json!({"sentences": cli.sentences, "passes": times.json(),
+                "memory_mib_before": held_mib, "peak_memory_mib": peak_mib})
+        });
+        println!("{}", json!({"documents": documents, "large": large}));
+        return Ok(());
+    }
     println!("{:>13}  search  first  second  all, ms   upstream", "sentences");
     let mut sums = (0.0, 0.0);
-    for (m, n, upstream) in DOCUMENTS {
-        let texts = texts(m, n);
-        let times = passes(&texts, cli.runs.max(1))?;
+    for (m, n, times, upstream) in documents {
         print(m, n, times, &format!("{upstream:6.1}  {:.1} x", upstream / times.all()));
         sums = (sums.0 + times.all(), sums.1 + upstream);
     }
     println!("all documents: {:.2} ms, upstream {:.1} ms", sums.0, sums.1);
-    if cli.sentences > 0 {
-        let texts = texts(cli.sentences, cli.sentences);
-        let held = memory_mib("VmHWM")?;
-        print(cli.sentences, cli.sentences, passes(&texts, 1)?, "");
-        println!("memory: {held} MiB with the vectors, {} MiB at the peak", memory_mib("VmHWM")?);
+    if let Some(Large { times, held_mib, peak_mib }) = large {
+        print(cli.sentences, cli.sentences, times, "");
+        println!("memory: {held_mib} MiB with the vectors, {peak_mib} MiB at the peak");
     }
     Ok(())
+}
+
+/// Two long texts.
+struct Large {
+    times: Times,
+    held_mib: u64,
+    peak_mib: u64,
+}
+
+fn large(sentences: usize) -> Result<Large> {
+    let texts = texts(sentences, sentences);
+    let held_mib = memory_mib("VmHWM")?;
+    let times = passes(&texts, 1)?;
+    Ok(Large { times, held_mib, peak_mib: memory_mib("VmHWM")? })
 }
 
 /// Milliseconds.
@@ -78,6 +111,11 @@ struct Times {
 impl Times {
     fn all(self) -> f64 {
         self.search + self.first + self.second
+    }
+
+    fn json(self) -> Value {
+        let Self { search, first, second } = self;
+        json!({"search_ms": search, "first_ms": first, "second_ms": second, "all_ms": self.all()})
     }
 }
 

@@ -14,6 +14,8 @@ pub const VIDEO_PIXELS_MAX: u64 = 36_000_000;
 pub(super) const WALL_MAX: Duration = Duration::from_secs(3600);
 /// Reading a container's packets without decoding: minutes even for files of many gigabytes.
 pub(super) const PROBE_WALL_MAX: Duration = Duration::from_secs(120);
+/// One picture of the largest size takes half a minute on a slow machine.
+pub(super) const PICTURE_WALL_MAX: Duration = Duration::from_secs(120);
 /// Processor time of one decoder, all its threads.
 const CPU_SECS_MAX: u64 = 3600;
 /// Address space of one decoder: reference frames of 8K for each thread, and code.

@@ -6,12 +6,13 @@
 use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use exif::{Context, Exif, In, Tag, Value};
 
 use super::Frame;
 use super::picture::decode;
-use crate::pipeline::RunError;
+use crate::pipeline::{Cancel, RunError};
 
 /// An EXIF block is at most 64 KiB in a JPEG; TIFF files are read up to here.
 const EXIF_BYTES_MAX: u64 = 64 << 20;
@@ -32,9 +33,9 @@ pub struct Photo {
 /// are looked up, transparency is dropped, colour profiles are not applied.
 ///
 /// # Errors
-/// `Input` with `field`: not a picture, broken, or too large.
-pub fn photo(path: &Path, field: &str) -> Result<Photo, RunError> {
-    let decoded = decode(path, field)?;
+/// As [`super::picture`], with `field`.
+pub fn photo(path: &Path, field: &str, cancel: &Arc<Cancel>) -> Result<Photo, RunError> {
+    let decoded = decode(path, field, cancel)?;
     let block = decoded.exif.and_then(|bytes| exif::Reader::new().read_raw(bytes).ok());
     let block = block.or_else(|| decoded.is_tiff.then(|| tiff_block(path)).flatten());
     let millimetres = |tag| block.as_ref().and_then(|block| number(block, tag));

@@ -167,7 +167,7 @@ fn is_picture(path: &Path) -> bool {
 }
 
 /// The last line of a complaint, without our paths and the decoder's addresses.
-fn public(complaint: &str, path: &Path) -> String {
+pub(super) fn public(complaint: &str, path: &Path) -> String {
     const LINE_CHARS_MAX: usize = 200;
     let line = complaint.lines().last().unwrap_or_default();
     let url = format!("file:{}", path.display());

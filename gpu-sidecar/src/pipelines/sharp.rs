@@ -96,7 +96,7 @@ impl Pipeline for Sharp {
         let params = Params::of(call)?;
         let input = call.slot(IMAGE).next().expect("the slot's count has been checked");
         // Before the model is loaded: a bad picture is refused at once.
-        let photo = photo(&input.path, IMAGE)?;
+        let photo = photo(&input.path, IMAGE, context.cancel())?;
         let camera = camera(&params, &photo)?;
         let device = DeviceKind::Cpu;
         let model = self

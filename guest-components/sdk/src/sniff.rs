@@ -12,7 +12,7 @@ pub enum Kind {
     Video(Container),
     /// A compressed archive or stream: never accepted, whatever is in it. Its name.
     Archive(&'static str),
-    /// A picture that nothing here decodes. Its name.
+    /// A picture that sidecars decode where a program for it is installed. Its name.
     OtherPicture(&'static str),
     Unknown,
 }
@@ -66,7 +66,9 @@ impl Kind {
         match self {
             Self::Picture(format) => Some(format.media_type()),
             Self::Video(container) => Some(container.media_type()),
-            Self::Archive(_) | Self::OtherPicture(_) | Self::Unknown => None,
+            Self::OtherPicture("AVIF") => Some("image/avif"),
+            Self::OtherPicture(_) => Some("image/heic"),
+            Self::Archive(_) | Self::Unknown => None,
         }
     }
 }
@@ -175,8 +177,8 @@ mod tests {
             (b"FLV\x01\x05", "video/x-flv"),
             (b"\x89PNG\r\n\x1a\n", "image/png"),
             (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
-            (b"\0\0\0\x20ftypheic", "HEIC"),
-            (b"\0\0\0\x20ftypavif", "AVIF"),
+            (b"\0\0\0\x20ftypheic", "image/heic"),
+            (b"\0\0\0\x20ftypavif", "image/avif"),
             (b"\x1f\x8b\x08", "gzip"),
             (b"PK\x03\x04", "zip"),
             (&tar, "tar"),
@@ -188,7 +190,7 @@ mod tests {
         for (head, want) in cases {
             let kind = sniff(head);
             let got = match kind {
-                Kind::Archive(name) | Kind::OtherPicture(name) => name,
+                Kind::Archive(name) => name,
                 other => other.media_type().unwrap_or("unknown"),
             };
             assert_eq!(got, want, "{head:?}");

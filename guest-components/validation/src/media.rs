@@ -1,7 +1,9 @@
 //! Pictures and videos by their first bytes: what they are, and how large a picture says it is.
 //!
 //! Nothing is decoded: that is the sidecar's, behind its own limits. A compressed archive is
-//! named, because sending a zip of pictures is the usual mistake.
+//! named, because sending a zip of pictures is the usual mistake. HEIC and AVIF are let through:
+//! whether they are read depends on what is installed beside the sidecar, which answers for them,
+//! their size included.
 
 use postern_guest::Fault;
 use postern_guest::picture::{self, Format};
@@ -14,8 +16,7 @@ use crate::rules::PictureRule;
 /// Checks bytes that should be a picture or a video.
 ///
 /// # Errors
-/// 415 `media_type_unsupported`: a picture of a kind that is not read; 422 `archive_not_allowed`,
-/// `picture_invalid`, `image_too_large`, `video_invalid`.
+/// 422 `archive_not_allowed`, `picture_invalid`, `image_too_large`, `video_invalid`.
 pub(crate) fn check<S: ReadAt + ?Sized>(
     bytes: &S,
     wanted: &[Media],
@@ -28,6 +29,7 @@ pub(crate) fn check<S: ReadAt + ?Sized>(
             Err(Fault::new("archive_not_allowed", detail))
         }
         Kind::Picture(_) if wanted.contains(&Media::Image) => check_picture(bytes, rule),
+        Kind::OtherPicture(_) if wanted.contains(&Media::Image) => Ok(()),
         Kind::Video(_) if wanted.contains(&Media::Video) => Ok(()),
         _ if wanted.contains(&Media::Image) => Err(no_picture(kind)),
         _ => Err(no_video(kind)),
@@ -63,11 +65,6 @@ fn megapixels(pixels: u64) -> String {
 fn no_picture(kind: Kind) -> Fault {
     let is = match kind {
         Kind::Video(_) => "is a video, not a picture",
-        // A picture all right, but no decoder for it: the client can convert it.
-        Kind::OtherPicture(name) => {
-            let detail = format!("is {name}, which is not read here; send {}", Format::NAMES);
-            return Fault::new("media_type_unsupported", detail).with_status(415);
-        }
         _ => "is no picture that is known here",
     };
     Fault::new("picture_invalid", format!("{is}; send one of {}", Format::NAMES))

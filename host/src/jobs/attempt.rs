@@ -349,6 +349,9 @@ fn failed(code: Code, detail: &str) -> Outcome {
 /// What a failure of the pipeline means for the client.
 fn ending_of(failed: wire::Failed) -> Outcome {
     let (state, code) = match failed.kind() {
+        Kind::Input if failed.code == problem::MEDIA_TYPE_UNSUPPORTED.name => {
+            (JobState::Failed, problem::MEDIA_TYPE_UNSUPPORTED)
+        }
         // 422: the pipeline's own code and field say what is wrong with the input.
         Kind::Input => (JobState::Failed, problem::FIELD_INVALID),
         Kind::Device => (JobState::Failed, problem::DEVICE_FAILED),
@@ -402,5 +405,18 @@ mod tests {
         let error = ending.error.unwrap();
         assert_eq!((error.status, error.code.as_str()), (422, "video_undecodable"));
         assert_eq!(error.field.as_deref(), Some("video"));
+    }
+
+    #[test]
+    fn an_input_of_a_kind_that_is_not_read_has_the_status_of_its_code() {
+        let failed = wire::Failed {
+            kind: Kind::Input.into(),
+            code: "media_type_unsupported".into(),
+            detail: "install this".into(),
+            field: "image".into(),
+        };
+        let Outcome::Ended(ending, _) = ending_of(failed) else { panic!("not ended") };
+        let error = ending.error.unwrap();
+        assert_eq!((error.status, error.field.as_deref()), (415, Some("image")));
     }
 }

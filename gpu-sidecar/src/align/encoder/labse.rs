@@ -18,7 +18,7 @@ use crate::nn::{self, LinearAfter, Parameters, Scope};
 /// results.
 pub const TOKENS_MAX: usize = 256;
 /// A batch on the CPU: enough rows for a product to be fast, few enough to be cancelled soon.
-const CPU_BATCH_TOKENS: usize = 1024;
+pub const CPU_BATCH_TOKENS: usize = 1024;
 const GPU_BATCH_TOKENS: usize = 16_384;
 /// The vector's length is not divided by less.
 const LENGTH_FLOOR: f64 = 1e-12;
@@ -175,7 +175,8 @@ impl TokenModel for Labse {
 }
 
 /// Indexes of sequences, longest first, in batches of at most `tokens_max` tokens or one sequence.
-fn batches(sequences: &[Vec<u32>], tokens_max: usize) -> Vec<Vec<usize>> {
+#[must_use]
+pub fn batches(sequences: &[Vec<u32>], tokens_max: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..sequences.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(sequences[index].len()));
     let mut batches: Vec<Vec<usize>> = Vec::new();

@@ -3,6 +3,8 @@
 //! Where upstream's decoding is a slip (palette indices taken for gray, 16 bits divided by 255),
 //! ours departs on purpose; those pictures are compared as far as both agree.
 
+use std::sync::Arc;
+
 use candle_core::Device;
 use serde::Deserialize;
 
@@ -83,7 +85,8 @@ pub(super) fn run(mut golden: Golden, device: &Device) -> Result<Case, CheckErro
 }
 
 fn check_file(golden: &Golden, file: &PhotoFile) -> Result<Vec<Stage>, CheckError> {
-    let photo = photo(&golden.dir.join(&file.file), "image").map_err(|e| golden.refused(e))?;
+    let path = golden.dir.join(&file.file);
+    let photo = photo(&path, "image", &Arc::default()).map_err(|e| golden.refused(e))?;
     let lens = Lens { equivalent_mm: photo.focal_35mm, focal_mm: photo.focal_mm };
     let (width, height) = photo.frame.size();
     let focal_px = focal::pixels(lens.full_frame_mm().0, width, height);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::media::{Frame, Frames, Sampling, Stamp, Video, picture};
-use crate::pipeline::{Call, Input, RunContext, RunError};
+use crate::pipeline::{Call, Cancel, Input, RunContext, RunError};
 
 use super::params::Params;
 use super::report;
@@ -33,6 +33,7 @@ struct Pictures {
     stamps: Vec<Stamp>,
     fps: Option<f64>,
     size: Option<(usize, usize)>,
+    cancel: Arc<Cancel>,
 }
 
 /// What is known before the first frame.
@@ -71,7 +72,7 @@ impl Source {
         let pictures: Vec<Input> = call.slot(FRAME).cloned().collect();
         match (video, pictures.is_empty()) {
             (Some(video), true) => Self::open_video(video, params, context),
-            (None, false) => Ok(Self::open_pictures(pictures, params)),
+            (None, false) => Ok(Self::open_pictures(pictures, params, context)),
             (None, true) => {
                 let detail = "send a `video`, or pictures as `frame`";
                 Err(RunError::input("input_missing", VIDEO, detail))
@@ -99,7 +100,7 @@ impl Source {
         Ok(Self { facts, kind: Kind::Video(Box::new(frames)) })
     }
 
-    fn open_pictures(inputs: Vec<Input>, params: &Params) -> Self {
+    fn open_pictures(inputs: Vec<Input>, params: &Params, run: &RunContext) -> Self {
         let step = params.every_n.unwrap_or(1) as usize;
         let frames_total = inputs.len() as u64;
         let files: Vec<(u64, Input)> =
@@ -114,7 +115,8 @@ impl Source {
             frames_expected: files.len() as u64,
         };
         let (files, fps) = (files.into_iter(), params.sample_fps);
-        let pictures = Pictures { files, stamps: Vec::new(), fps, size: None };
+        let cancel = Arc::clone(run.cancel());
+        let pictures = Pictures { files, stamps: Vec::new(), fps, size: None, cancel };
         Self { facts, kind: Kind::Pictures(pictures) }
     }
 
@@ -150,7 +152,7 @@ impl Pictures {
     fn next_frame(&mut self) -> Result<Option<Sampled>, RunError> {
         let Some((place, input)) = self.files.next() else { return Ok(None) };
         let field = format!("{FRAME}[{place}]");
-        let frame = picture(&input.path, &field)?;
+        let frame = picture(&input.path, &field, &self.cancel)?;
         let (width, height) = *self.size.get_or_insert(frame.size());
         if frame.size() != (width, height) {
             let (other_width, other_height) = frame.size();

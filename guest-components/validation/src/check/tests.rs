@@ -148,10 +148,7 @@ fn forms_are_checked_part_by_part() {
     expect_form(&[("video", b"#EXTM3U\n")], "422 video_invalid video: is no video container");
     expect_form(&[("video", &png(10, 10))], "422 video_invalid video: is a picture");
     expect_form(&[("frame", MP4)], "422 picture_invalid frame[0]: is a video, not a picture");
-    expect_form(
-        &[("frame", b"\0\0\0\x20ftypheic")],
-        "415 media_type_unsupported frame[0]: is HEIC, which is not read here",
-    );
+    expect_form(&[("video", b"\0\0\0\x20ftypheic")], "422 video_invalid video: is a picture");
     expect_form(&[("frame", b"")], "422 picture_invalid frame[0]");
     expect_form(&[("video", &[0; 2_000_001])], "413 part_too_large video");
     expect_form(&[("note", b"\xff")], "422 text_invalid note");
