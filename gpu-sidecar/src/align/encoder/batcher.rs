@@ -270,11 +270,19 @@ impl<M: TokenModel> Worker<M> {
     fn encode(&self, batch: &[Portion]) -> Result<Vec<f32>, EncodeError> {
         let sequences: Vec<Vec<u32>> =
             batch.iter().flat_map(|portion| portion.sequences.iter().cloned()).collect();
-        let mut watch = |_| match batch.iter().all(Portion::is_cancelled) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        // On a thread of the pool: from any other, each of a model's many small layers would wake
+        // one and wait for it.
+        let model = &self.model;
+        let on_pool = || {
+            rayon::scope(|_| {
+                let mut watch = |_| match batch.iter().all(Portion::is_cancelled) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                };
+                model.encode(&sequences, &mut watch)
+            })
         };
-        let encoded = catch_unwind(AssertUnwindSafe(|| self.model.encode(&sequences, &mut watch)));
+        let encoded = catch_unwind(AssertUnwindSafe(on_pool));
         let vectors =
             encoded.unwrap_or_else(|_| Err(EncodeError::Model("the model panicked".into())))?;
         if vectors.len() != sequences.len() * self.model.width() {
