@@ -54,7 +54,7 @@ pub struct Device {
     pub name: String,
     /// The device's own memory; 0 on a CPU.
     pub memory_bytes: u64,
-    /// Why this is the CPU, or models compute there, although a GPU was looked for; empty otherwise.
+    /// Why this is the CPU, or models compute there, although a GPU was looked for; else empty.
     pub reason: String,
 }
 

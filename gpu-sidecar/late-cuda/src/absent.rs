@@ -1,5 +1,5 @@
-//! Stands for candle's kernels for quantised weights and mixtures of experts, which our build leaves
-//! out (`xtask/nvcc-lean.sh`).
+//! Stands for candle's kernels for quantised weights and mixtures of experts, which our build
+//! leaves out (`xtask/nvcc-lean.sh`).
 //!
 //! Owns their names. No model of ours has such weights; a call is a fault of ours and panics.
 

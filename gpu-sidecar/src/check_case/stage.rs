@@ -120,9 +120,9 @@ impl Stage {
         Self::counted(name, got, want, allowed, rows)
     }
 
-    /// Compares rows of `row` numbers by the length of their difference over their own length, which
-    /// counts as at least a millionth of the longest row's: the median and the 99th percentile of
-    /// that are bounded.
+    /// Compares rows of `row` numbers by the length of their difference over their own length,
+    /// which counts as at least a millionth of the longest row's: the median and the 99th
+    /// percentile of that are bounded.
     pub(crate) fn row_spread(
         name: &str,
         got: &[f64],

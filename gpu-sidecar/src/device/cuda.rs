@@ -70,8 +70,8 @@ pub(crate) fn math() -> Result<(), String> {
     Err(format!("cuBLAS and cuRAND here are not CUDA 13's: {} is absent", bound.absent.join(", ")))
 }
 
-/// The GPU as candle sees it: one for the whole process, because each that is opened has a queue and
-/// compiled modules of its own. What fails is tried again by the next caller.
+/// The GPU as candle sees it: one for the whole process, because each that is opened has a queue
+/// and compiled modules of its own. What fails is tried again by the next caller.
 pub(crate) fn tensors() -> Result<candle_core::Device, String> {
     static OPENED: Mutex<Option<candle_core::Device>> = Mutex::new(None);
     // Whoever panicked here left nothing half-made.

@@ -45,8 +45,8 @@ struct One {
 
 /// The Gaussians of each picture for `deltas [batch, 14, 2, h, w]`: by layer, then row, then
 /// column. `x / z` and `y / z` go from -1 to 1, z is metric, colours are linear, quaternions of any
-/// length. `global_scale`, per picture, is what [`Base::scales`] says, or 1 for a scene whose nearest
-/// point is at 1.
+/// length. `global_scale`, per picture, is what [`Base::scales`] says, or 1 for a scene whose
+/// nearest point is at 1.
 ///
 /// # Errors
 /// Sizes that differ.

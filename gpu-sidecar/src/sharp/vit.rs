@@ -141,8 +141,8 @@ impl Vit {
         self.grid * self.patch_size
     }
 
-    /// Reads `images [batch, channels, side, side]` of any type; `hooks` are indices of blocks, rising. The
-    /// probe hears of every block.
+    /// Reads `images [batch, channels, side, side]` of any type; `hooks` are indices of blocks,
+    /// rising. The probe hears of every block.
     ///
     /// # Errors
     /// An input of another size; the probe ended it.

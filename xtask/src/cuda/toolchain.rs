@@ -1,7 +1,8 @@
 //! NVIDIA's compiler in `target/cuda-toolchain`, from the packages that `cuda-toolchain.txt` pins.
 //!
-//! Owns the folder, what is in it, and the variables by which build scripts find it. Idempotent: a second call compares two texts. Always: what
-//! cannot be fetched is an error that says what was tried; an older folder is never used instead.
+//! Owns the folder, what is in it, and the variables by which build scripts find it. Idempotent: a
+//! second call compares two texts. Always: what cannot be fetched is an error that says what was
+//! tried; an older folder is never used instead.
 
 use std::fs;
 use std::path::{Path, PathBuf};
