@@ -134,7 +134,7 @@ mod tests {
         write_lean(&lean).expect("a script");
         // Stands for nvcc: it says what it was asked for.
         fs::copy("/bin/echo", folder.path().join("nvcc")).expect("a program");
-        let mut compile = |source: &str| {
+        let compile = |source: &str| {
             let mut command = Command::new(&lean);
             process::stdout(command.args(["-c", source, "-O3", "-o"]).arg(&out)).expect("it runs")
         };
