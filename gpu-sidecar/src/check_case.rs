@@ -17,12 +17,29 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::device::DeviceKind;
+use crate::device::{DeviceKind, Precision};
+use crate::nn::Kernels;
 
 pub use stage::Stage;
 
 /// Checks all cases of one folder.
-type Check = fn(&Path, DeviceKind) -> Result<Vec<Case>, CheckError>;
+type Check = fn(&Path, Setting) -> Result<Vec<Case>, CheckError>;
+
+/// How the numbers that are compared are computed. By default as on a machine without a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Setting {
+    pub device: DeviceKind,
+    pub precision: Precision,
+    pub kernels: Kernels,
+}
+
+impl Setting {
+    /// The device of a model whose kernels have one form and one type.
+    fn device_alone(self, model: &'static str) -> Result<DeviceKind, CheckError> {
+        let simple = Self { device: self.device, ..Self::default() };
+        if self == simple { Ok(self.device) } else { Err(CheckError::OneForm { model }) }
+    }
+}
 
 /// The models that can be checked, by the name that the command line takes.
 const MODELS: &[(&str, Check)] =
@@ -100,6 +117,12 @@ pub enum CheckError {
     /// The device that was asked for is not there; nothing was checked.
     #[error("the cases cannot be checked on a GPU")]
     Device(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another type or other kernels for a model that has no others.
+    #[error("`{model}` is checked with its one form of kernels, in its own types")]
+    OneForm {
+        /// The model.
+        model: &'static str,
+    },
     /// A check that checks nothing must not look like success.
     #[error("{} lists no case", .0.display())]
     Empty(PathBuf),
@@ -107,21 +130,21 @@ pub enum CheckError {
 
 /// Checks every case under `dir`, which holds the `manifest.json` of `model`, on the CPU.
 /// # Errors
-/// As [`run_on`].
+/// As [`run_with`].
 pub fn run(model: &str, dir: &Path) -> Result<Report, CheckError> {
-    run_on(model, dir, DeviceKind::Cpu)
+    run_with(model, dir, Setting::default())
 }
 
-/// As [`run`], with the kernels of `device`. What has one form only (structuring elements, raw
+/// As [`run`], computed as `setting` says. What has one form only (structuring elements, raw
 /// video) is computed on the CPU.
 /// # Errors
 /// [`CheckError`] when a case cannot be checked; a wrong number is in the report instead.
-pub fn run_on(model: &str, dir: &Path, device: DeviceKind) -> Result<Report, CheckError> {
+pub fn run_with(model: &str, dir: &Path, setting: Setting) -> Result<Report, CheckError> {
     let Some((_, check)) = MODELS.iter().find(|(name, _)| *name == model) else {
         let known = MODELS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         return Err(CheckError::UnknownModel { model: model.to_owned(), known });
     };
-    let cases = check(dir, device)?;
+    let cases = check(dir, setting)?;
     if cases.is_empty() {
         return Err(CheckError::Empty(dir.to_owned()));
     }

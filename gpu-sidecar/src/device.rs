@@ -27,27 +27,40 @@ pub enum DeviceChoice {
 }
 
 /// Where tensors live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
+    #[default]
     Cpu,
     Cuda,
+}
+
+/// How wide the weights of a model and the values between its layers are. What a model must not
+/// round is f32 in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    #[default]
+    F32,
+    /// Half the memory, and the type in which a GPU multiplies fastest.
+    Bf16,
 }
 
 /// What this process runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Device {
     pub kind: DeviceKind,
+    /// Where models compute: here, or on the CPU where a GPU lacks the libraries that they need.
+    pub models: DeviceKind,
     pub name: String,
     /// The device's own memory; 0 on a CPU.
     pub memory_bytes: u64,
-    /// Why this is the CPU although a GPU was looked for; empty otherwise.
+    /// Why this is the CPU, or models compute there, although a GPU was looked for; else empty.
     pub reason: String,
 }
 
 /// `--device cuda` on a machine where that cannot be.
 #[derive(Debug, thiserror::Error)]
-#[error("no CUDA device: {reason}; `--device auto` falls back to the CPU")]
+#[error("no CUDA device: {reason}")]
 pub struct NoDevice {
     pub reason: String,
 }
@@ -80,15 +93,47 @@ impl DeviceKind {
     }
 }
 
+impl Precision {
+    /// What models take by default on a device.
+    #[must_use]
+    pub fn of(device: DeviceKind) -> Self {
+        match device {
+            DeviceKind::Cpu => Self::F32,
+            DeviceKind::Cuda => Self::Bf16,
+        }
+    }
+
+    /// The type of the tensors.
+    #[must_use]
+    pub fn dtype(self) -> candle_core::DType {
+        match self {
+            Self::F32 => candle_core::DType::F32,
+            Self::Bf16 => candle_core::DType::BF16,
+        }
+    }
+
+    /// As reports call it: `f32`, `bf16`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 impl Device {
     /// Looks for what `choice` asks for.
     ///
     /// # Errors
-    /// Only `Cuda` can fail: there is no usable GPU.
+    /// Only `Cuda` can fail: there is no usable GPU, or models cannot use it.
     pub fn find(choice: DeviceChoice) -> Result<Self, NoDevice> {
         match (choice, cuda_device(choice)) {
             (_, Ok(device)) => Ok(device),
-            (DeviceChoice::Cuda, Err(reason)) => Err(NoDevice { reason }),
+            (DeviceChoice::Cuda, Err(reason)) => {
+                let reason = format!("{reason}; `--device auto` falls back to the CPU");
+                Err(NoDevice { reason })
+            }
             (DeviceChoice::Cpu, Err(_)) => Ok(Self::cpu()),
             (DeviceChoice::Auto, Err(reason)) if cuda::BUILT => Ok(Self { reason, ..Self::cpu() }),
             (DeviceChoice::Auto, Err(_)) => Ok(Self::cpu()),
@@ -99,7 +144,8 @@ impl Device {
     #[must_use]
     pub fn cpu() -> Self {
         let name = cpu_name().unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-        Self { kind: DeviceKind::Cpu, name, memory_bytes: 0, reason: String::new() }
+        let (kind, reason) = (DeviceKind::Cpu, String::new());
+        Self { kind, models: kind, name, memory_bytes: 0, reason }
     }
 }
 
@@ -107,9 +153,14 @@ fn cuda_device(choice: DeviceChoice) -> Result<Device, String> {
     if choice == DeviceChoice::Cpu {
         return Err("the CPU was asked for".to_owned());
     }
-    let gpu = cuda::first_gpu()?;
-    let (name, memory_bytes) = (gpu.name, gpu.memory_bytes);
-    Ok(Device { kind: DeviceKind::Cuda, name, memory_bytes, reason: String::new() })
+    let (gpu, kind) = (cuda::first_gpu()?, DeviceKind::Cuda);
+    let (models, reason) = match cuda::math() {
+        Ok(()) => (kind, String::new()),
+        // Who asked for the GPU does not want models that take a hundred times as long.
+        Err(reason) if choice == DeviceChoice::Cuda => return Err(reason),
+        Err(reason) => (DeviceKind::Cpu, format!("models compute on the CPU: {reason}")),
+    };
+    Ok(Device { kind, models, name: gpu.name, memory_bytes: gpu.memory_bytes, reason })
 }
 
 /// What a driver says of a GPU.
@@ -148,6 +199,22 @@ mod tests {
         let fell_back = cuda::BUILT && device.kind == DeviceKind::Cpu;
         assert_eq!(fell_back, !device.reason.is_empty());
         assert!(!device.name.is_empty());
+    }
+
+    #[test]
+    fn cuda_without_a_gpu_is_an_error_that_says_why() {
+        let (asked, found) = (DeviceKind::Cuda.tensors(), Device::find(DeviceChoice::Cuda));
+        match (asked, found) {
+            (Ok(opened), Ok(device)) => {
+                assert!(opened.is_cuda());
+                assert_eq!((device.kind, device.models), (DeviceKind::Cuda, DeviceKind::Cuda));
+            }
+            (Err(tensors), Err(device)) => {
+                assert!(!tensors.reason.is_empty() && !device.reason.is_empty());
+                assert!(tensors.to_string().starts_with("no CUDA device: "), "{tensors}");
+            }
+            (asked, found) => panic!("one of both fails: {asked:?}, {found:?}"),
+        }
     }
 
     #[test]

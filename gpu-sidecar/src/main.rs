@@ -2,6 +2,9 @@
 //!
 //! Owns the command line, the log and the signals. Everything else is in the library.
 
+#[path = "main/compute.rs"]
+mod compute;
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use compute::{ComputeArg, DeviceArg, DtypeArg, KernelsArg};
 use postern_sidecar::align::encoder::repack;
 use postern_sidecar::align::score::score_files;
-use postern_sidecar::device::{Device, DeviceChoice, DeviceKind};
+use postern_sidecar::device::{Device, DeviceKind, Precision};
 use postern_sidecar::pipeline::{Call, Cancel, Cause, Input, Progress, RunContext};
 use postern_sidecar::registry::Registry;
 use postern_sidecar::server::{Server, Settings};
@@ -42,14 +46,18 @@ Examples:
   # the kernels against upstream's own results; exits 0 only when all pass
   postern-sidecar check-case vision shared/reference/vision/cases
 
+  # what a GPU runs of a network, computed here, in the type that a GPU would take
+  postern-sidecar check-case sharp tests/goldens/sharp --kernels plain --dtype bf16
+
   # the CUDA kernels against the same results
   postern-sidecar check-case vision tests/goldens/vision --device cuda
 
   # how good an alignment is
   postern-sidecar score-alignment out/result.json gold.txt
 
-  # how long a picture takes here, without the weights
+  # how long a picture takes here, or on the GPU, without the weights
   postern-sidecar bench sharp --weights random
+  postern-sidecar bench sharp --weights random --device cuda --rounds 5
 
   # what can run here, as JSON
   postern-sidecar manifest
@@ -77,13 +85,19 @@ enum Verb {
     Serve(Serve),
     /// Compares a model with upstream's results: JSON on standard output, exit 0 when all pass.
     CheckCase {
-        /// `align` or `vision`
+        /// `align`, `sharp` or `vision`
         model: String,
-        /// Folder with a `manifest.json`.
+        /// Folder with a `manifest.json`, or of cases.
         dir: PathBuf,
-        /// Which kernels compute: `cuda` needs a GPU and a build with CUDA.
-        #[arg(long, value_enum, default_value_t = KernelsArg::Cpu)]
-        device: KernelsArg,
+        /// What computes: `cuda` needs a GPU and a build with CUDA.
+        #[arg(long, value_enum, default_value_t)]
+        device: ComputeArg,
+        /// Type of weights and activations, of `sharp` alone. `bf16` is held to what bf16 can be.
+        #[arg(long, value_enum, default_value_t)]
+        dtype: DtypeArg,
+        /// Which form of the layers, of `sharp` alone: `plain` is what a GPU runs, on the CPU too.
+        #[arg(long, value_enum, default_value_t)]
+        kernels: KernelsArg,
     },
     /// Prints precision, recall and F1 of alignments as JSON; documents are counted together.
     ScoreAlignment {
@@ -109,7 +123,7 @@ enum Verb {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// One picture of 1536 x 1536 on the CPU.
+    /// One picture of 1536 x 1536.
     Sharp {
         /// `random`, or a checkpoint's file.
         #[arg(long, default_value = "random")]
@@ -123,6 +137,12 @@ enum Bench {
         /// Threads; all cores by default.
         #[arg(long)]
         threads: Option<usize>,
+        /// `cuda` needs a GPU and a build with CUDA.
+        #[arg(long, value_enum, default_value_t)]
+        device: ComputeArg,
+        /// Type of weights and activations; by default what the device's runs take.
+        #[arg(long, value_enum)]
+        dtype: Option<DtypeArg>,
     },
 }
 
@@ -212,32 +232,6 @@ struct RunOnce {
     models: ModelOptions,
 }
 
-/// What cases are checked on: there is no falling back, or the answer would be of something else.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum KernelsArg {
-    Cpu,
-    Cuda,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum DeviceArg {
-    /// A GPU where there is one.
-    Auto,
-    Cpu,
-    /// A GPU, or an error.
-    Cuda,
-}
-
-impl From<DeviceArg> for DeviceChoice {
-    fn from(device: DeviceArg) -> Self {
-        match device {
-            DeviceArg::Auto => Self::Auto,
-            DeviceArg::Cpu => Self::Cpu,
-            DeviceArg::Cuda => Self::Cuda,
-        }
-    }
-}
-
 fn main() -> ExitCode {
     run(Cli::parse()).unwrap_or_else(|error| {
         // The last word; where nobody reads it there is nothing left to do.
@@ -250,7 +244,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
     start_log(&cli.log)?;
     match cli.verb {
         Verb::Serve(options) => serve(options),
-        Verb::CheckCase { model, dir, device } => check_case(&model, &dir, device),
+        Verb::CheckCase { model, dir, device, dtype, kernels } => {
+            let setting = check_case::Setting {
+                device: device.into(),
+                precision: dtype.into(),
+                kernels: kernels.into(),
+            };
+            check_case(&model, &dir, setting)
+        }
         Verb::ScoreAlignment { files } => score_alignment(&files),
         Verb::Bench(bench) => run_bench(bench),
         Verb::Manifest { models } => print_json(&Registry::standard(models.models()).manifests()),
@@ -353,12 +354,8 @@ async fn orphaned(wanted: bool) {
     ended.cancelled().await;
 }
 
-fn check_case(model: &str, dir: &Path, device: KernelsArg) -> Result<ExitCode> {
-    let device = match device {
-        KernelsArg::Cpu => DeviceKind::Cpu,
-        KernelsArg::Cuda => DeviceKind::Cuda,
-    };
-    let report = check_case::run_on(model, dir, device)?;
+fn check_case(model: &str, dir: &Path, setting: check_case::Setting) -> Result<ExitCode> {
+    let report = check_case::run_with(model, dir, setting)?;
     print_json(&report)?;
     Ok(if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -372,7 +369,7 @@ fn score_alignment(files: &[PathBuf]) -> Result<ExitCode> {
 }
 
 fn run_bench(bench: Bench) -> Result<ExitCode> {
-    let Bench::Sharp { weights, seed, rounds, threads } = bench;
+    let Bench::Sharp { weights, seed, rounds, threads, device, dtype } = bench;
     if let Some(threads) = threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
@@ -384,7 +381,11 @@ fn run_bench(bench: Bench) -> Result<ExitCode> {
         // For people who wait; a closed terminal is no reason to stop.
         let _ = writeln!(io::stderr(), "{}", stage.name());
     };
-    print_json(&bench::sharp::run(&weights, rounds as usize, &mut told)?)
+    let device = DeviceKind::from(device);
+    let precision = dtype.map_or_else(|| Precision::of(device), Precision::from);
+    let rounds = rounds as usize;
+    let options = bench::sharp::Options { weights, device, precision, rounds };
+    print_json(&bench::sharp::run(&options, &mut told)?)
 }
 
 fn convert(model: &str, source: &Path, out: &Path) -> Result<ExitCode> {

@@ -2,8 +2,8 @@
 //!
 //! Owns each layer's definition (in candle's operators, file `plain`) and its fast form on the CPU.
 //! Knows tensors; no model, no weights' names. Always: both forms give the same numbers to
-//! rounding, and a shape that does not fit is an error of candle's, not a panic. On a GPU, or with
-//! a type other than f32, the definition runs.
+//! rounding, and a shape that does not fit is an error of candle's, not a panic. On a GPU, with a
+//! type other than f32, or where [`with_kernels`] says so, the definition runs.
 
 mod after;
 mod attention;
@@ -11,6 +11,7 @@ mod conv;
 mod conv_transpose;
 mod gemm;
 mod held;
+mod kernels;
 mod linear;
 mod math;
 mod norms;
@@ -24,6 +25,7 @@ use candle_core::{D, Result, Tensor};
 
 use crate::vision::simd::Isa;
 
+pub use kernels::{Kernels, with_kernels};
 pub use parameters::{Parameters, Scope};
 pub use random::RandomParameters;
 

@@ -8,13 +8,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use postern_sidecar::check_case::{self, CheckError, Report};
-use postern_sidecar::nn::Parameters;
+use postern_sidecar::check_case::{self, CheckError, Report, Setting, Stage};
+use postern_sidecar::device::Precision;
+use postern_sidecar::nn::{Kernels, Parameters};
 use postern_sidecar::sharp::predictor::is_unused;
 use postern_sidecar::sharp::{Config, Predictor};
 use serde_json::{Value, json};
 
 const CASES: usize = 16;
+/// The small cases of the network's modules.
+const NETWORKS: [&str; 6] = [
+    "02_vit",
+    "04_spn_encoder_overlap",
+    "05_monodepth_decoder",
+    "06_gaussian_decoder",
+    "11_e2e_grid2_no_overlap",
+    "14_depth_alignment_unet",
+];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -24,9 +34,19 @@ fn subset() -> PathBuf {
     repository().join("tests/goldens/sharp")
 }
 
+/// What a GPU runs, on the CPU.
+fn plain(precision: Precision) -> Setting {
+    Setting { precision, kernels: Kernels::Plain, ..Setting::default() }
+}
+
 #[track_caller]
 fn assert_passes(dir: &Path) -> Report {
-    let report = check_case::run("sharp", dir).expect("every case can be checked");
+    assert_passes_with(dir, Setting::default())
+}
+
+#[track_caller]
+fn assert_passes_with(dir: &Path, setting: Setting) -> Report {
+    let report = check_case::run_with("sharp", dir, setting).expect("every case can be checked");
     let failed: Vec<_> = report
         .cases
         .iter()
@@ -44,17 +64,61 @@ fn the_tracked_subset_passes() {
     assert!(names.contains(&"11_e2e_grid2_no_overlap") && names.contains(&"09_ply"), "{names:?}");
 }
 
-#[test]
+/// The folder of all cases, where it is.
 #[expect(clippy::disallowed_methods, reason = "a test asks where it runs; it has no settings")]
-fn the_whole_set_passes_where_it_exists() {
+fn whole_set() -> Option<PathBuf> {
     let whole = repository().join("../shared/reference/sharp/cases");
     if whole.join("00_scalar_functions").exists() {
-        let report = assert_passes(&whole);
-        assert_eq!(report.cases.len(), CASES);
-    } else {
-        let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!in_ci, "{} is missing", whole.display());
+        return Some(whole);
     }
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!in_ci, "{} is missing", whole.display());
+    None
+}
+
+#[test]
+fn the_whole_set_passes_where_it_exists() {
+    if let Some(whole) = whole_set() {
+        assert_eq!(assert_passes(&whole).cases.len(), CASES);
+    }
+}
+
+#[test]
+fn what_a_gpu_runs_passes_the_tracked_subset_in_both_types() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        assert_passes_with(&subset(), plain(precision));
+    }
+}
+
+#[test]
+fn what_a_gpu_runs_passes_every_module_in_both_types_where_the_set_exists() {
+    let Some(whole) = whole_set() else { return };
+    for case in NETWORKS {
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert_passes_with(&whole.join(case), plain(precision));
+        }
+    }
+}
+
+#[test]
+fn half_size_is_not_let_off_what_it_can_keep() {
+    let folder = subset().join("11_e2e_grid2_no_overlap");
+    let stages = |precision| {
+        let report = assert_passes_with(&folder, plain(precision));
+        report.cases.into_iter().flat_map(|case| case.stages).collect::<Vec<_>>()
+    };
+    let (single, half) = (stages(Precision::F32), stages(Precision::Bf16));
+    let error = |stages: &[Stage], name: &str| {
+        stages.iter().find(|stage| stage.name == name).expect("is compared").max_abs
+    };
+    // What is rounded differs, what is computed in f32 all the same does not.
+    assert!(error(&half, "out.colors") > 10.0 * error(&single, "out.colors"));
+    assert_eq!(error(&half, "pre.disparity_factor"), error(&single, "pre.disparity_factor"));
+    let compared = |stages: &[Stage]| {
+        stages.iter().filter(|stage| !stage.name.ends_with("(not compared)")).count()
+    };
+    assert!(compared(&half) >= 10, "{half:#?}");
+    assert!(single.len() == half.len());
 }
 
 /// Checks a copy of one case after `edit` changed its `case.json`.
@@ -109,6 +173,9 @@ fn a_tensor_that_nobody_computes_is_a_failure() {
 
 #[test]
 fn what_cannot_be_checked_is_an_error() {
+    let vision = repository().join("tests/goldens/vision");
+    let half = check_case::run_with("vision", &vision, plain(Precision::Bf16));
+    assert!(matches!(half, Err(CheckError::OneForm { .. })), "{half:?}");
     let unknown = check_edited("09_ply", |m| m["kind"] = json!("obj"));
     assert!(matches!(unknown, Err(CheckError::Unsupported { .. })), "{unknown:?}");
     let compare = check_edited("07_initializer_composer", |m| {

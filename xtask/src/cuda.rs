@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::process;
 use crate::suite::Tally;
 use crate::workspace::Workspace;
+use toolchain::Toolchain;
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask cuda              target/cuda/debug/postern-sidecar, for trying
@@ -35,9 +36,9 @@ pub(crate) struct Options {
 
 /// Fetches the compiler, builds, checks the binary and says where it lies.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let nvcc = toolchain::install(workspace)?;
-    println!("cuda: {} is there", workspace.short(&nvcc).display());
-    let mut build = cargo(workspace, &BUILD);
+    let toolchain = toolchain::install(workspace)?;
+    println!("cuda: {} is there", workspace.short(&toolchain.nvcc()).display());
+    let mut build = cargo(workspace, &toolchain, &BUILD);
     if options.release {
         build.arg("--release");
     }
@@ -57,12 +58,12 @@ pub(crate) fn check(
     workspace: &Workspace,
     count: impl FnOnce(&mut Command) -> Result<Tally>,
 ) -> Result<Tally> {
-    toolchain::install(workspace)?;
+    let toolchain = toolchain::install(workspace)?;
     // All packages at once, as in the step `clippy`, so that what that one checked is not again.
-    let mut clippy = cargo(workspace, &["clippy", "--workspace", "--all-targets"]);
+    let mut clippy = cargo(workspace, &toolchain, &["clippy", "--workspace", "--all-targets"]);
     clippy.args(["--", "-D", "warnings"]);
     let mut tally = Tally::of(process::run(&mut clippy).is_ok());
-    process::run(&mut cargo(workspace, &BUILD))?;
+    process::run(&mut cargo(workspace, &toolchain, &BUILD))?;
     let binary = binary(workspace, false);
     for checked in [check_start(&binary).map(drop), check_libraries(&binary)] {
         if let Err(error) = &checked {
@@ -70,7 +71,8 @@ pub(crate) fn check(
         }
         tally.add(Tally::of(checked.is_ok()));
     }
-    let mut test = cargo(workspace, &["test", "--workspace", "--exclude", "xtask", "--lib"]);
+    let words = ["test", "--workspace", "--exclude", "xtask", "--lib"];
+    let mut test = cargo(workspace, &toolchain, &words);
     tally.add(count(test.args(["--", "cuda"]))?);
     Ok(tally)
 }
@@ -80,8 +82,9 @@ pub(crate) fn check(
 const BUILD: [&str; 6] = ["build", "--workspace", "--exclude", "xtask", "--bin", "postern-sidecar"];
 
 /// A cargo command with the feature, into a folder of its own.
-fn cargo(workspace: &Workspace, words: &[&str]) -> Command {
+fn cargo(workspace: &Workspace, toolchain: &Toolchain, words: &[&str]) -> Command {
     let mut command = process::cargo();
+    toolchain.show(&mut command);
     command.current_dir(&workspace.root).args(words);
     command.args(["--features", "postern-sidecar/cuda"]);
     command.arg("--target-dir").arg(workspace.target.join("cuda"));
@@ -105,8 +108,10 @@ fn check_start(binary: &Path) -> Result<String> {
     let forced = serve(binary, "cuda")?;
     match device.as_str() {
         "cuda" => {
-            ensure!(forced.status.success(), "`--device cuda` fails where auto finds {name}");
-            Ok(name)
+            // With a reason, models have to go to the CPU, which `cuda` does not put up with.
+            let fits = forced.status.success() == reason.is_empty();
+            ensure!(fits, "`--device cuda` and auto, which finds {name} ({reason}), differ");
+            Ok(if reason.is_empty() { name } else { format!("{name} ({reason})") })
         }
         "cpu" => {
             ensure!(!reason.is_empty(), "auto fell back to the CPU and does not say why");

@@ -24,8 +24,9 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: &[Tool] = &[
     Tool { program: "cc", why: "compiles SQLite", packages: &["gcc", "libc6-dev"] },
+    Tool { program: "c++", why: "compiles the host's side of CUDA kernels", packages: &["g++"] },
     Tool { program: "ffmpeg", why: "decodes video in the sidecar", packages: &["ffmpeg"] },
     Tool {
         program: "heif-info",
@@ -47,7 +48,7 @@ const CHAIN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "ll
 /// Installs what is missing and says so, a line each.
 pub(crate) fn run() -> Result<()> {
     let mut packages: Vec<&str> = Vec::new();
-    for tool in &TOOLS {
+    for tool in TOOLS {
         match process::find_program(tool.program) {
             Some(path) => println!("setup: {} is there ({})", tool.program, path.display()),
             None => {

@@ -1,13 +1,16 @@
-//! The CUDA driver's functions, bound when the process runs instead of when it starts.
+//! The functions of CUDA's libraries, bound when the process runs instead of when it starts.
 //!
 //! cudarc is built for link-time binding, because candle asks it to be; a program that links the
-//! driver's library does not start where there is none. This crate defines the functions itself:
-//! each one jumps through a slot, and a slot answers with the code for "no device" until [`bind`]
-//! has found the library. So a machine without a driver is an ordinary error of `cuInit`.
-//! Knows names and addresses; calls nothing of CUDA. Always: the list holds what cudarc's driver
-//! layer calls; a program that calls one more does not link, and the linker names it. A further
-//! library (cuBLAS for candle) is one more `late!` list and one more line in `LIBRARIES`.
+//! libraries does not start where there are none. This crate defines the functions itself: each one
+//! jumps through a slot, and a slot answers with the library's code for "not there" until [`bind`]
+//! (the driver) or [`bind_math`] (what candle needs besides) has found the library. So a machine
+//! without a driver is an ordinary error of `cuInit`.
+//! Knows names and addresses; calls nothing of CUDA. Always: the lists hold what cudarc and candle
+//! call; a program that calls one more does not link, and the linker names it. A further library is
+//! one more `late!` list. `absent` stands for what the build leaves out of candle.
 #![allow(unsafe_code, reason = "stand-ins for C functions: naked, exported, bound by address")]
+
+mod absent;
 
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -106,30 +109,57 @@ late!(driver, 100,
     cuTensorMapEncodeTiled
 );
 
-/// What is opened, by the name that has stayed the same since the first CUDA.
-const LIBRARIES: &[(&str, &[Entry])] = &[("libcuda.so.1", driver::ENTRIES)];
+// 1 is CUBLAS_STATUS_NOT_INITIALIZED.
+late!(blas, 1,
+    cublasCreate_v2 cublasDestroy_v2 cublasGemmEx cublasGemmStridedBatchedEx cublasSetStream_v2
+    cublasDgemmStridedBatched cublasDgemm_v2 cublasSgemmStridedBatched cublasSgemm_v2
+);
+// 101 is CURAND_STATUS_NOT_INITIALIZED.
+late!(rand, 101,
+    curandCreateGenerator curandDestroyGenerator curandGenerateNormal curandGenerateNormalDouble
+    curandGenerateUniform curandGenerateUniformDouble curandSetPseudoRandomGeneratorSeed
+    curandSetStream
+);
 
-/// What [`bind`] found.
+/// The driver, by the name that has stayed the same since the first CUDA.
+const DRIVER: &[Wanted] = &[("libcuda.so.1", driver::ENTRIES)];
+/// Products, and the generator that candle makes with every device. The names are CUDA 13's.
+const MATH: &[Wanted] = &[("libcublas.so.13", blas::ENTRIES), ("libcurand.so.10", rand::ENTRIES)];
+
+/// A library's name and what is wanted of it.
+type Wanted = (&'static str, &'static [Entry]);
+
+/// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
-    /// Functions that the libraries here do not have; calling one fails with "no device".
+    /// Functions that the libraries here do not have; calling one fails as if it was unbound.
     pub absent: Vec<&'static str>,
 }
 
-/// Finds the libraries, first in `dirs` and then where the loader looks, and binds to them.
+/// Finds the driver, first in `dirs` and then where the loader looks, and binds to it.
 ///
 /// The first call decides; later ones return its answer. It comes before every CUDA call.
 /// # Errors
 /// [`Missing`] names the library; every function then goes on answering "no device".
 pub fn bind(dirs: &[PathBuf]) -> Result<Bound, Missing> {
     static DONE: OnceLock<Result<Bound, Missing>> = OnceLock::new();
-    DONE.get_or_init(|| bind_all(dirs)).clone()
+    DONE.get_or_init(|| bind_all(DRIVER, dirs)).clone()
 }
 
-fn bind_all(dirs: &[PathBuf]) -> Result<Bound, Missing> {
+/// Finds cuBLAS and cuRAND in the same way. After [`bind`], and before candle makes a device.
+///
+/// The first call decides; later ones return its answer.
+/// # Errors
+/// [`Missing`] names the library; every function then goes on answering "not initialised".
+pub fn bind_math(dirs: &[PathBuf]) -> Result<Bound, Missing> {
+    static DONE: OnceLock<Result<Bound, Missing>> = OnceLock::new();
+    DONE.get_or_init(|| bind_all(MATH, dirs)).clone()
+}
+
+fn bind_all(wanted: &[Wanted], dirs: &[PathBuf]) -> Result<Bound, Missing> {
     // All are opened before the first slot changes: half a binding would be worse than none.
     let mut opened = Vec::new();
-    for &(name, entries) in LIBRARIES {
+    for &(name, entries) in wanted {
         opened.push((open(name, dirs)?, entries));
     }
     let mut absent = Vec::new();
@@ -168,12 +198,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_function_answers_no_device_before_it_is_bound() {
+    fn every_function_answers_that_nothing_is_there_before_it_is_bound() {
         unsafe extern "C" {
             fn cuInit(flags: u32) -> i32;
+            fn cublasDestroy_v2(handle: *mut ()) -> i32;
+            fn curandDestroyGenerator(generator: *mut ()) -> i32;
         }
-        // SAFETY: our own stand-in above; unbound, it reads no argument.
-        assert_eq!(unsafe { cuInit(0) }, 100);
+        let null = std::ptr::null_mut();
+        // SAFETY: our own stand-ins above; unbound, they read no argument.
+        let codes = unsafe { [cuInit(0), cublasDestroy_v2(null), curandDestroyGenerator(null)] };
+        assert_eq!(codes, [100, 1, 101]);
     }
 
     #[test]

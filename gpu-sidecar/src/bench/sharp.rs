@@ -1,14 +1,17 @@
-//! SHARP at full size: every stage's time and rate.
+//! SHARP at full size: every stage's time and rate, on the CPU or a GPU.
+//!
+//! Always: a stage ends when its device has done all of it, not when it was told to.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use serde::Serialize;
 
 use super::peak_memory_bytes;
 use crate::clock;
+use crate::device::{DeviceKind, NoDevice, Precision};
 use crate::nn::{LinearAfter, Parameters, RandomParameters, linear};
 use crate::pipeline::Cancel;
 use crate::sharp::config::LAYERS;
@@ -35,9 +38,22 @@ pub enum Weights {
     Files(Vec<PathBuf>),
 }
 
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub weights: Weights,
+    pub device: DeviceKind,
+    pub precision: Precision,
+    /// Predictions, one after another. On a GPU the first compiles candle's kernels, unless the
+    /// driver has kept them.
+    pub rounds: usize,
+}
+
 /// What was measured.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    pub device: &'static str,
+    pub dtype: &'static str,
     pub parameters: u64,
     pub weight_bytes: u64,
     pub load_ms: f64,
@@ -46,8 +62,9 @@ pub struct Report {
     /// addition are two.
     pub peak_gflops: f64,
     pub rounds: Vec<Round>,
+    /// Of this process; a GPU's memory is not in it.
     pub peak_memory_bytes: u64,
-    /// [`Report::peak_memory_bytes`] without the weights.
+    /// [`Report::peak_memory_bytes`] without the weights; 0 on a GPU.
     pub activation_bytes: u64,
 }
 
@@ -80,46 +97,39 @@ pub enum BenchError {
     Network(#[from] candle_core::Error),
     #[error("the checkpoint cannot be used")]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Device(#[from] NoDevice),
 }
 
-/// Predicts `rounds` times on the CPU. `told` hears of each stage as it begins.
+/// Predicts as `options` say. `told` hears of each stage as it begins.
 ///
 /// # Errors
-/// The checkpoint does not fit, or memory is full.
+/// There is no such device, the checkpoint does not fit, or memory is full.
 pub fn run(
-    weights: &Weights,
-    rounds: usize,
+    options: &Options,
     told: &mut dyn FnMut(Stage),
 ) -> std::result::Result<Report, BenchError> {
-    let device = Device::Cpu;
-    let config = Config::default();
+    let Options { weights, device: kind, precision, rounds } = options;
+    let device = kind.tensors()?;
+    let place = Placement { dtype: precision.dtype(), device: &device };
     let begin = clock::now();
-    let (predictor, parameters) = match weights {
-        Weights::Random { seed } => {
-            let mut source = RandomParameters::new(*seed, &device);
-            (Predictor::load(&mut source, config.clone(), &device)?, source.values())
-        }
-        Weights::Files(paths) => {
-            let mut untold = |_, _| {};
-            let mut loading = Loading::new(Arc::new(Cancel::default()), &mut untold);
-            let placement = Placement { dtype: DType::F32, device: &device };
-            let build = |parameters: &mut dyn Parameters| {
-                Predictor::load(parameters, config.clone(), &device)
-            };
-            let checkpoint = Checkpoint::open(paths)?;
-            let loaded = checkpoint.load(placement, is_unused, &mut loading, build)?;
-            (loaded.value, loaded.memory_bytes / size_of::<f32>() as u64)
-        }
-    };
+    let (predictor, parameters, weight_bytes) = load(weights, place)?;
+    device.synchronize()?;
     let load_ms = begin.elapsed().as_secs_f64() * 1e3;
-    let peak_gflops = peak_gflops(&device)?;
-    let image = picture(config.internal_size(), &device)?;
-    let mut done = Vec::with_capacity(rounds);
-    for _ in 0..rounds {
+    let peak_gflops = peak_gflops(place)?;
+    let image = picture(predictor.config().internal_size(), &device)?;
+    let mut done = Vec::with_capacity(*rounds);
+    for _ in 0..*rounds {
         done.push(round(&predictor, &image, peak_gflops, told)?);
     }
-    let (peak_memory_bytes, weight_bytes) = (peak_memory_bytes(), parameters * 4);
+    let peak_memory_bytes = peak_memory_bytes();
+    let activation_bytes = match kind {
+        DeviceKind::Cpu => peak_memory_bytes.saturating_sub(weight_bytes),
+        DeviceKind::Cuda => 0,
+    };
     Ok(Report {
+        device: kind.as_str(),
+        dtype: precision.as_str(),
         parameters,
         weight_bytes,
         load_ms,
@@ -127,8 +137,50 @@ pub fn run(
         peak_gflops,
         rounds: done,
         peak_memory_bytes,
-        activation_bytes: peak_memory_bytes.saturating_sub(weight_bytes),
+        activation_bytes,
     })
+}
+
+/// The network, the number of its parameters and what they take.
+fn load(
+    weights: &Weights,
+    place: Placement<'_>,
+) -> std::result::Result<(Predictor, u64, u64), BenchError> {
+    let (config, mut count) = (Config::default(), 0);
+    let (predictor, bytes) = match weights {
+        Weights::Random { seed } => {
+            let mut source = RandomParameters::new(*seed, place.device).of(place.dtype);
+            let predictor = Predictor::load(&mut source, config, place.device)?;
+            count = source.values();
+            (predictor, source.bytes())
+        }
+        Weights::Files(paths) => {
+            let mut untold = |_, _| {};
+            let mut loading = Loading::new(Arc::new(Cancel::default()), &mut untold);
+            let build = |parameters: &mut dyn Parameters| {
+                let mut counted = Counted(parameters, &mut count);
+                Predictor::load(&mut counted, config, place.device)
+            };
+            let loaded = Checkpoint::open(paths)?.load(place, is_unused, &mut loading, build)?;
+            (loaded.value, loaded.memory_bytes)
+        }
+    };
+    Ok((predictor, count, bytes))
+}
+
+/// Counts the values that are handed out.
+struct Counted<'a>(&'a mut dyn Parameters, &'a mut u64);
+
+impl Parameters for Counted<'_> {
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        *self.1 += shape.iter().product::<usize>() as u64;
+        self.0.take(name, shape)
+    }
+
+    fn take_exact(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        *self.1 += shape.iter().product::<usize>() as u64;
+        self.0.take_exact(name, shape)
+    }
 }
 
 fn round(
@@ -138,12 +190,13 @@ fn round(
     told: &mut dyn FnMut(Stage),
 ) -> Result<Round> {
     let begin = clock::now();
-    let mut timer = Timer { told, times: Vec::new(), current: None };
+    let device = predictor.device();
+    let mut timer = Timer { told, device, times: Vec::new(), current: None };
     let mut prediction = predictor.predict(image, &[FACTOR], &mut timer)?;
     timer.stage(Stage::Unproject, 0.0)?;
     let mut cloud = prediction.clouds.pop().expect("one picture has one cloud");
     unproject(&mut cloud, &Projection::centred(1536.0 * FACTOR, 1536, 1536));
-    timer.close();
+    timer.close()?;
     let total_ms = begin.elapsed().as_secs_f64() * 1e3;
     let stats = Stats::of(&cloud, LAYERS);
     let stage = |(stage, ms): (Stage, f64)| {
@@ -177,16 +230,18 @@ fn picture(side: usize, device: &Device) -> Result<Tensor> {
     )
 }
 
-fn peak_gflops(device: &Device) -> Result<f64> {
+fn peak_gflops(place: Placement<'_>) -> Result<f64> {
     let square = |seed| {
-        let mut source = RandomParameters::new(seed, device);
+        let mut source = RandomParameters::new(seed, place.device).of(place.dtype);
         source.take("peak.weight", &[PEAK_SIDE, PEAK_SIDE])
     };
     let (a, b) = (square(1)?, square(2)?);
     let mut best = f64::MAX;
+    place.device.synchronize()?;
     for _ in 0..PEAK_ROUNDS {
         let begin = clock::now();
         std::hint::black_box(linear(&a, &b, None, LinearAfter::default())?);
+        place.device.synchronize()?;
         best = best.min(begin.elapsed().as_secs_f64());
     }
     Ok(2.0 * (PEAK_SIDE as f64).powi(3) / best / 1e9)
@@ -195,22 +250,25 @@ fn peak_gflops(device: &Device) -> Result<f64> {
 /// Times the stages.
 struct Timer<'a> {
     told: &'a mut dyn FnMut(Stage),
+    device: &'a Device,
     times: Vec<(Stage, f64)>,
     current: Option<(Stage, Instant)>,
 }
 
 impl Timer<'_> {
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<()> {
         if let Some((stage, begin)) = self.current.take() {
+            self.device.synchronize()?;
             self.times.push((stage, begin.elapsed().as_secs_f64() * 1e3));
         }
+        Ok(())
     }
 }
 
 impl Probe for Timer<'_> {
     fn stage(&mut self, stage: Stage, _done: f64) -> Result<()> {
         if self.current.is_none_or(|(current, _)| current != stage) {
-            self.close();
+            self.close()?;
             (self.told)(stage);
             self.current = Some((stage, clock::now()));
         }

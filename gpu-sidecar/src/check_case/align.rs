@@ -12,7 +12,7 @@ mod text;
 use std::path::Path;
 
 use super::stage::{Stage, Tolerance};
-use super::{Case, CheckError, files};
+use super::{Case, CheckError, Setting, files};
 use crate::align::beads::Bead;
 use crate::device::DeviceKind;
 
@@ -32,7 +32,8 @@ const SECTIONS: &[(&str, Section)] = &[
 const REMARKS: [&str; 2] = ["README.md", "subset.py"];
 
 /// Checks every section under `dir`, or `dir` itself when it is a section's folder.
-pub(super) fn run(dir: &Path, device: DeviceKind) -> Result<Vec<Case>, CheckError> {
+pub(super) fn run(dir: &Path, setting: Setting) -> Result<Vec<Case>, CheckError> {
+    let device = setting.device_alone("align")?;
     let section = |name: &str| SECTIONS.iter().find(|(known, _)| *known == name);
     let own_name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if let Some((_, check)) = section(own_name) {

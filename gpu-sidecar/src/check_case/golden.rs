@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::files::{self, Values};
+use super::stage::Tolerance;
 use super::{Case, CheckError, Stage};
 
 /// The golden with what was compared so far.
@@ -25,6 +26,22 @@ pub(crate) struct Golden {
     stored: BTreeMap<String, files::Tensor>,
     seen: BTreeSet<String>,
     stages: Vec<Stage>,
+    rounded: fn(&str) -> Rounded,
+}
+
+/// What a tensor is held to where the module works in numbers of half size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Rounded {
+    /// The case's own tolerance: it is computed in f32 all the same.
+    Own,
+    /// Bound of the error's root mean square over that of the wanted numbers.
+    Rms(f64),
+    /// Bounds of the median and the 99th percentile of the rows' relative errors.
+    Rows([f64; 2]),
+    /// Bound of the largest absolute error.
+    Largest(f64),
+    /// Nothing: other tensors decide.
+    Shown,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +109,13 @@ impl Golden {
             stored,
             seen: BTreeSet::new(),
             stages: Vec::new(),
+            rounded: |_| Rounded::Own,
         })
+    }
+
+    /// The same golden for a module of half size, whose tensors are held to what `rule` says.
+    pub(crate) fn for_half(self, rule: fn(&str) -> Rounded) -> Self {
+        Self { rounded: rule, ..self }
     }
 
     /// All cases of `dir`: itself when it holds a `case.json`, else its folders that do, by name.
@@ -158,7 +181,11 @@ impl Golden {
         let stage = if shape != entry.shape || got.len() != entry.shape.iter().product::<usize>() {
             Stage::failed(name)
         } else {
-            entry.compare(name, &sample(got, shape, entry.stored), &want)?
+            let got = sample(got, shape, entry.stored);
+            match (self.rounded)(name) {
+                Rounded::Own => entry.compare(name, &got, &want)?,
+                rule => entry.compare_rounded(name, &got, &want, rule),
+            }
         };
         self.seen.insert(name.to_owned());
         self.stages.push(stage);
@@ -210,14 +237,10 @@ impl Entry {
             }
             Some("exact") => Stage::elements(name, got, want, (0.0, 0.0, 0.0)),
             Some("row_norm") => {
-                let row = self.shape[2.min(self.shape.len())..].iter().product::<usize>().max(1);
-                Stage::rows(name, got, want, row, (self.rtol.unwrap_or(0.0), allowed))
+                Stage::rows(name, got, want, self.row(), (self.rtol.unwrap_or(0.0), allowed))
             }
             // Two right answers may differ: the manifest says which other tensors decide.
-            Some(why) if why.starts_with("informational") => {
-                let stage = Stage::elements(name, got, want, (0.0, 0.0, 1.0));
-                Stage { name: format!("{name} (not compared)"), ..stage }
-            }
+            Some(why) if why.starts_with("informational") => Stage::shown(name, got, want),
             other => {
                 return Err(CheckError::Unsupported {
                     case: name.to_owned(),
@@ -226,6 +249,25 @@ impl Entry {
             }
         };
         Ok(stage)
+    }
+
+    fn compare_rounded(&self, name: &str, got: &[f64], want: &[f64], rule: Rounded) -> Stage {
+        let numbers = || (got.iter().copied(), want.iter().copied());
+        let compare = |tolerance| {
+            let (got, want) = numbers();
+            Stage::compare(name, got, want, tolerance)
+        };
+        match rule {
+            Rounded::Rms(bound) => compare(Tolerance::Rms(bound)),
+            Rounded::Largest(bound) => compare(Tolerance::Absolute(bound)),
+            Rounded::Rows(bounds) => Stage::row_spread(name, got, want, self.row(), bounds),
+            Rounded::Own | Rounded::Shown => Stage::shown(name, got, want),
+        }
+    }
+
+    /// Numbers of one Gaussian, or of whatever axis 1 counts.
+    fn row(&self) -> usize {
+        self.shape[2.min(self.shape.len())..].iter().product::<usize>().max(1)
     }
 }
 

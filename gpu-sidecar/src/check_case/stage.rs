@@ -33,6 +33,8 @@ pub(crate) enum Tolerance {
     Absolute(f64),
     /// Bound of the largest absolute difference relative to the largest wanted magnitude.
     Relative(f64),
+    /// Bound of the differences' root mean square relative to that of the wanted numbers.
+    Rms(f64),
     /// Bounds, both exclusive, of the mean and the 99th percentile of the absolute difference.
     Spread { mean: f64, p99: f64 },
 }
@@ -63,6 +65,7 @@ impl Stage {
             Tolerance::Exact => max_abs == 0.0,
             Tolerance::Absolute(bound) => max_abs <= bound,
             Tolerance::Relative(bound) => max_rel <= bound,
+            Tolerance::Rms(bound) => rms(&differences) <= bound * rms(&want),
             Tolerance::Spread { mean: m, p99: p } => mean < m && p99 < p,
         };
         let spread = matches!(tolerance, Tolerance::Spread { .. });
@@ -117,6 +120,41 @@ impl Stage {
         Self::counted(name, got, want, allowed, rows)
     }
 
+    /// Compares rows of `row` numbers by the length of their difference over their own length,
+    /// which counts as at least a millionth of the longest row's: the median and the 99th
+    /// percentile of that are bounded.
+    pub(crate) fn row_spread(
+        name: &str,
+        got: &[f64],
+        want: &[f64],
+        row: usize,
+        [median, p99]: [f64; 2],
+    ) -> Self {
+        let length = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let longest = want.chunks(row).map(length).fold(0.0, f64::max);
+        let error = |(got, want): (&[f64], &[f64])| {
+            let difference: Vec<f64> = got.iter().zip(want).map(|(g, w)| g - w).collect();
+            let error = length(&difference) / length(want).max(1e-6 * longest);
+            if error.is_finite() { error } else { f64::MAX }
+        };
+        let mut errors: Vec<f64> = got.chunks(row).zip(want.chunks(row)).map(error).collect();
+        if got.len() != want.len() || errors.is_empty() {
+            return Self::failed(name);
+        }
+        errors.sort_by(f64::total_cmp);
+        let count = errors.len();
+        let at = |percent: usize| errors[(count * percent).div_ceil(100) - 1];
+        let stage = Self::elements(name, got, want, (0.0, 0.0, 1.0));
+        let pass = at(50) <= median && at(99) <= p99 && errors[count - 1] < f64::MAX;
+        Self { p99: Some(at(99)), pass, ..stage }
+    }
+
+    /// Numbers that are told and not judged.
+    pub(crate) fn shown(name: &str, got: &[f64], want: &[f64]) -> Self {
+        let stage = Self::elements(name, got, want, (0.0, 0.0, 1.0));
+        Self { name: format!("{name} (not compared)"), ..stage }
+    }
+
     /// `errors`: how far off each is, and whether that is within its bound.
     fn counted(
         name: &str,
@@ -145,6 +183,11 @@ impl Stage {
         let name = name.to_owned();
         Self { name, max_abs: f64::MAX, max_rel: f64::MAX, mean: None, p99: None, pass: false }
     }
+}
+
+/// Root of the mean of the squares.
+fn rms(numbers: &[f64]) -> f64 {
+    (numbers.iter().map(|v| v * v).sum::<f64>() / numbers.len() as f64).sqrt()
 }
 
 /// |got − want|; the largest number when that is not finite, since JSON has no infinity.
@@ -176,6 +219,10 @@ mod tests {
         assert!(!passes(&[1.0], &[1.6], Tolerance::Absolute(0.5)));
         assert!(passes(&[99.0, 0.0], &[100.0, 0.5], Tolerance::Relative(0.01)));
         assert!(!passes(&[98.0, 0.0], &[100.0, 0.0], Tolerance::Relative(0.01)));
+        // Two of 0.3 among eight are a root mean square of 0.15.
+        let two_off = [1.3, 0.7, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+        assert!(passes(&two_off, &[1.0; 8], Tolerance::Rms(0.16)));
+        assert!(!passes(&two_off, &[1.0; 8], Tolerance::Rms(0.14)));
         assert!(passes(&[0.0; 8], &[0.05; 8], spread));
         assert!(!passes(&[0.0; 8], &[0.2; 8], spread));
     }
@@ -198,6 +245,9 @@ mod tests {
             assert!(!passes(&[f64::NAN], &[1.0], tolerance));
             assert!(!passes(&[f64::INFINITY], &[1.0], tolerance));
         }
+        assert!(!passes(&[f64::NAN], &[1.0], Tolerance::Rms(1e100)));
+        assert!(!Stage::row_spread("s", &[f64::NAN], &[1.0], 1, [1e300; 2]).pass);
+        assert!(!Stage::row_spread("s", &[], &[], 1, [1e300; 2]).pass);
     }
 
     #[test]
@@ -214,6 +264,19 @@ mod tests {
         assert!(!elements(&[inf], &[-inf], 0.0));
         assert!(!elements(&[f64::NAN], &[1.0], 0.0));
         assert!(!elements(&[1.0], &[1.0, 1.0], 0.0));
+    }
+
+    #[test]
+    fn rows_are_held_to_their_median_and_99th_percentile() {
+        let mut got = vec![1.0; 200];
+        let spread = |got: &[f64], bounds| Stage::row_spread("s", got, &[1.0; 200], 2, bounds).pass;
+        // One row of a hundred far off is in no percentile that is bounded.
+        got[0] = 50.0;
+        assert!(spread(&got, [0.01, 0.1]));
+        got[2] = 50.0;
+        assert!(!spread(&got, [0.01, 0.1]));
+        assert!(!spread(&[1.1; 200], [0.01, 0.2]));
+        assert!(spread(&[1.1; 200], [0.11, 0.11]));
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod manifest;
 use std::path::Path;
 
 use super::files::{self, Picture, Tensor, Values};
-use super::{Case, CheckError};
+use super::{Case, CheckError, Setting};
 use crate::device::DeviceKind;
 use crate::vision::gray::gray_from_bgr;
 use crate::vision::plane::Plane;
@@ -30,8 +30,8 @@ type Refusal = Box<dyn std::error::Error + Send + Sync>;
 const GRAY_FIRST: [&str; 2] = [" (BGR->gray first)", "_gray"];
 
 /// Checks every entry of every section of `dir/manifest.json` on a device.
-pub(super) fn run(dir: &Path, device: DeviceKind) -> Result<Vec<Case>, CheckError> {
-    match device {
+pub(super) fn run(dir: &Path, setting: Setting) -> Result<Vec<Case>, CheckError> {
+    match setting.device_alone("vision")? {
         DeviceKind::Cpu => run_with(dir, &Cpu),
         DeviceKind::Cuda => run_with(dir, &*gpu::open().map_err(CheckError::Device)?),
     }

@@ -1,9 +1,12 @@
 //! Finds an NVIDIA GPU through the driver, which is looked for when the process starts.
 //!
-//! Owns the handful of driver calls that need no context. `postern-late-cuda` binds the driver at
+//! Owns the handful of driver calls that need no context, and the one device that models share.
+//! `postern-late-cuda` binds the driver at
 //! run time, so the same binary starts on a machine without one. A fault is a sentence, because
 //! the caller falls back to the CPU.
 #![expect(unsafe_code, reason = "two calls into the driver's C library")]
+
+use std::sync::{Mutex, PoisonError};
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
@@ -56,7 +59,30 @@ fn refusal(call: &str, DriverError(code): DriverError) -> String {
     }
 }
 
-/// The GPU as candle sees it.
+/// Binds what models need besides the driver, or says what is missing.
+pub(crate) fn math() -> Result<(), String> {
+    let bound = postern_late_cuda::bind_math(&[]).map_err(|missing| {
+        format!("{missing}; models need cuBLAS and cuRAND of CUDA 13 on the library path")
+    })?;
+    if bound.absent.is_empty() {
+        return Ok(());
+    }
+    Err(format!("cuBLAS and cuRAND here are not CUDA 13's: {} is absent", bound.absent.join(", ")))
+}
+
+/// The GPU as candle sees it: one for the whole process, because each that is opened has a queue
+/// and compiled modules of its own. What fails is tried again by the next caller.
 pub(crate) fn tensors() -> Result<candle_core::Device, String> {
-    Err("models run on the CPU in this build".to_owned())
+    static OPENED: Mutex<Option<candle_core::Device>> = Mutex::new(None);
+    // Whoever panicked here left nothing half-made.
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(device) = &*opened {
+        return Ok(device.clone());
+    }
+    first_gpu()?;
+    math()?;
+    // A queue of its own: the default one would be another on every thread.
+    let device = candle_core::Device::new_cuda_with_stream(0)
+        .map_err(|error| format!("candle cannot open the GPU: {error}"))?;
+    Ok(opened.insert(device).clone())
 }

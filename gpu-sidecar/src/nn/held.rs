@@ -6,11 +6,14 @@ use std::ops::Deref;
 
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor, bail};
 
-/// Whether all of these are f32 on the CPU, and none is empty.
+use super::kernels;
+
+/// Whether all of these are f32 on the CPU, none is empty, and the definitions were not asked for.
 pub(super) fn all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> bool {
-    tensors.into_iter().all(|tensor| {
+    let fit = |tensor: &Tensor| {
         tensor.device().is_cpu() && tensor.dtype() == DType::F32 && tensor.elem_count() > 0
-    })
+    };
+    kernels::own() && tensors.into_iter().all(fit)
 }
 
 /// A tensor's values, as long as they are read.

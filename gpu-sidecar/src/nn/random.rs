@@ -3,7 +3,7 @@
 //! Owns the numbers, which depend on the seed, the name and the index alone, so that another
 //! program can make the same ones. They keep a signal's size through any depth, roughly.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 use super::Parameters;
@@ -13,14 +13,28 @@ use super::Parameters;
 pub struct RandomParameters {
     seed: u64,
     device: Device,
+    dtype: DType,
     values: u64,
+    bytes: u64,
 }
 
 impl RandomParameters {
-    /// Tensors on `device`.
+    /// Tensors of f32 on `device`.
     #[must_use]
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { seed, device: device.clone(), values: 0 }
+        Self { seed, device: device.clone(), dtype: DType::F32, values: 0, bytes: 0 }
+    }
+
+    /// The same numbers, rounded to `dtype` unless the model wants them exact.
+    #[must_use]
+    pub fn of(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// What they take.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many values were handed out.
@@ -32,8 +46,19 @@ impl RandomParameters {
 
 impl Parameters for RandomParameters {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.make(name, shape, self.dtype)
+    }
+
+    fn take_exact(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.make(name, shape, DType::F32)
+    }
+}
+
+impl RandomParameters {
+    fn make(&mut self, name: &str, shape: &[usize], dtype: DType) -> Result<Tensor> {
         let count = shape.iter().product::<usize>();
         self.values += count as u64;
+        self.bytes += (count * dtype.size_in_bytes()) as u64;
         let key = key(self.seed, name);
         // One number per channel: around 1 for factors, small for biases. Else by the fan-in.
         let (middle, spread) = match shape {
@@ -46,7 +71,7 @@ impl Parameters for RandomParameters {
         values.par_iter_mut().with_min_len(1 << 16).enumerate().for_each(|(index, value)| {
             *value = middle + spread * (2.0 * unit(key, index as u64) - 1.0);
         });
-        Tensor::from_vec(values, shape, &self.device)
+        Tensor::from_vec(values, shape, &self.device)?.to_dtype(dtype)
     }
 }
 

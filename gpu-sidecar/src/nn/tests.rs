@@ -320,6 +320,89 @@ fn shapes_that_do_not_fit_are_errors() {
 }
 
 #[test]
+fn the_definitions_do_large_layers_in_pieces() {
+    for [height, kernel, stride, padding] in
+        [[23, 3, 1, 1], [23, 3, 2, 0], [7, 5, 1, 2], [9, 1, 2, 0]]
+    {
+        let (x, weight) = (tensor(1, &[2, 3, height, 11]), tensor(2, &[4, 3, kernel, kernel]));
+        let options = ConvOptions { stride, padding, ..Default::default() };
+        let whole = plain::convolved(&x, &weight, options, usize::MAX).unwrap();
+        // From a row at a time to all but a few.
+        for bytes in [0, 20_000, 60_000] {
+            let bands = plain::convolved(&x, &weight, options, bytes).unwrap();
+            assert_close(
+                &format!("{height} {kernel} {stride} {bytes}"),
+                &bands,
+                &whole,
+                9 * kernel,
+            );
+        }
+    }
+    let qkv = tensor(1, &[5, 7, 3 * 2 * 8]);
+    let whole = plain::attended(&qkv, 2, usize::MAX).unwrap();
+    for bytes in [0, 2 * 2 * 7 * 7 * 4] {
+        assert_eq!(bits(&plain::attended(&qkv, 2, bytes).unwrap()), bits(&whole));
+    }
+}
+
+/// The definition on tensors of half size, beside the same in f32 on the same rounded values.
+#[track_caller]
+fn check_half(name: &str, inputs: &[Tensor], of: impl Fn(&[Tensor]) -> Result<Tensor>) {
+    let half = |x: &Tensor| x.to_dtype(DType::BF16).unwrap();
+    let halves: Vec<Tensor> = inputs.iter().map(half).collect();
+    let singles: Vec<Tensor> = halves.iter().map(|x| x.to_dtype(DType::F32).unwrap()).collect();
+    let (got, want) = (of(&halves).unwrap(), of(&singles).unwrap());
+    assert_eq!(got.dtype(), DType::BF16, "{name}");
+    let (got, want) = (values(&got.to_dtype(DType::F32).unwrap()), values(&want));
+    let largest = want.iter().fold(0f32, |most, value| most.max(value.abs()));
+    for (got, want) in got.iter().zip(&want) {
+        // Eight bits, rounded a few times on the way; what is summed in them is further off.
+        assert!((got - want).abs() <= largest / 64.0, "{name}: {got} and {want}");
+    }
+}
+
+#[test]
+fn the_definitions_round_to_half_size_only_between_layers() {
+    let (x, weight) = (tensor(1, &[40, 2000]), tensor(2, &[6, 2000]));
+    let after = LinearAfter { activation: Activation::Gelu, ..Default::default() };
+    check_half("linear", &[x, weight], |t| linear(&t[0], &t[1], None, after));
+    // A mean over a spread of 1: sums in half size would lose it.
+    let far = (tensor(1, &[1, 4, 64, 65]) + 20.0).unwrap();
+    let [one, bias] = [1.0f32, 0.0].map(|value| Tensor::full(value, 4, &Device::Cpu).unwrap());
+    check_half("group", &[far, one, bias], |t| {
+        group_norm(&t[0], 2, Norm { weight: &t[1], bias: &t[2], eps: 1e-5 }, false)
+    });
+    let rows = (tensor(1, &[5, 4096]) + 20.0).unwrap();
+    let [one, bias] = [1.0f32, 0.0].map(|value| Tensor::full(value, 4096, &Device::Cpu).unwrap());
+    check_half("layer", &[rows, one, bias], |t| {
+        layer_norm(&t[0], Norm { weight: &t[1], bias: &t[2], eps: 1e-6 })
+    });
+    // Nearly equal weights of 600 tokens, whose sum half size cannot hold.
+    let qkv = (tensor(1, &[1, 600, 3 * 64]) * 0.3).unwrap();
+    check_half("attention", &[qkv], |t| self_attention(&t[0], 1));
+    let (x, weight) = (tensor(1, &[1, 200, 9, 8]), tensor(2, &[5, 200, 3, 3]));
+    check_half("conv", &[x, weight], |t| conv2d(&t[0], &t[1], None, ConvOptions::default()));
+    let (x, weight) = (tensor(1, &[1, 200, 9, 8]), tensor(2, &[200, 5, 2, 2]));
+    check_half("double", &[x, weight], |t| conv_transpose_2x2(&t[0], &t[1], None));
+}
+
+#[test]
+fn the_definitions_run_where_they_are_asked_for_and_only_there() {
+    let x = tensor(1, &[33, 191]);
+    let has_fast_form = || held::all([&x]);
+    assert!(has_fast_form());
+    assert!(!with_kernels(Kernels::Plain, has_fast_form));
+    with_kernels(Kernels::Plain, || {
+        assert!(with_kernels(Kernels::Own, has_fast_form), "the inner choice counts");
+        assert!(!has_fast_form(), "and ends with its work");
+    });
+    let panicked =
+        std::panic::catch_unwind(|| with_kernels(Kernels::Plain, || panic!("on purpose")));
+    assert!(panicked.is_err());
+    assert!(has_fast_form(), "after a panic");
+}
+
+#[test]
 fn other_types_run_the_definition() {
     let wide = |tensor: Tensor| tensor.to_dtype(DType::F64).unwrap();
     let (x, weight) = (wide(tensor(1, &[4, 6])), wide(tensor(2, &[5, 6])));

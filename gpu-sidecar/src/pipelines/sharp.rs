@@ -15,7 +15,6 @@ use crate::media::{Photo, photo, picture_size};
 use crate::pipeline::{
     Call, Manifest, Need, Outcome, Pipeline, RunContext, RunError, Slot, schema_of,
 };
-use crate::sharp::Config;
 use crate::sharp::config::LAYERS;
 use crate::sharp::focal::{self, FocalSource, Lens};
 use crate::sharp::preprocess::resize;
@@ -23,6 +22,7 @@ use crate::sharp::probe::Stage;
 use crate::splat::stats::Stats;
 use crate::splat::unproject::{Projection, unproject};
 use crate::weights::{Files, Models, Resident};
+use model::Model;
 use params::{Output, Params};
 use report::{CameraReport, Report};
 use watch::Watch;
@@ -33,15 +33,18 @@ const IMAGE: &str = "image";
 const MODEL: &str = "sharp";
 /// The largest maps of the published network that are alive at once, and what is around them.
 const ACTIVATION_BYTES: u64 = 6 << 30;
-/// Its parameters as f32.
+/// Its parameters as f32; half as bf16.
 const WEIGHT_BYTES: u64 = 2_616_162_040;
+/// On a GPU: the maps as bf16, the windows of a convolution, the scores of attention and what
+/// becomes of them in f32.
+const ACTIVATION_GPU_BYTES: u64 = 8 << 30;
 /// A decoded picture and the decoder's own copy.
 const BYTES_PER_PIXEL: u64 = 16;
 
 /// The pipeline.
 pub struct Sharp {
     models: Models,
-    model: Resident<model::Model>,
+    model: Resident<Model>,
 }
 
 impl Sharp {
@@ -68,11 +71,11 @@ impl Pipeline for Sharp {
                 description: "A photo: JPEG, PNG, WebP, TIFF, BMP or GIF.",
             }],
             outputs: Output::slots(),
-            memory: Need { memory_cpu_bytes: WEIGHT_BYTES + ACTIVATION_BYTES, memory_gpu_bytes: 0 },
+            memory: memory(0),
             ready: readiness.is_ok(),
             missing: readiness.err().unwrap_or_default(),
             license: "LicenseRef-Apple-ML-Research-Model",
-            devices: vec![DeviceKind::Cpu],
+            devices: DeviceKind::built().to_vec(),
             agreement: "",
         }
     }
@@ -82,14 +85,13 @@ impl Pipeline for Sharp {
     }
 
     fn check_weights(&self, _model: &str, files: &Files) -> Result<(), RunError> {
-        model::Model::check(files)
+        Model::check(files)
     }
 
     fn need(&self, call: &Call) -> Need {
         let size = call.slot(IMAGE).next().and_then(|input| picture_size(&input.path, IMAGE).ok());
         let pixels = size.map_or(0, |(width, height)| u64::from(width) * u64::from(height));
-        let memory_cpu_bytes = WEIGHT_BYTES + ACTIVATION_BYTES + pixels * BYTES_PER_PIXEL;
-        Need { memory_cpu_bytes, memory_gpu_bytes: 0 }
+        memory(pixels)
     }
 
     fn run(&self, call: &Call, context: &mut RunContext) -> Result<Outcome, RunError> {
@@ -98,13 +100,12 @@ impl Pipeline for Sharp {
         // Before the model is loaded: a bad picture is refused at once.
         let photo = photo(&input.path, IMAGE, context.cancel())?;
         let camera = camera(&params, &photo)?;
-        let device = DeviceKind::Cpu;
-        let model = self
-            .model
-            .acquire(context, |files, loading| model::Model::load(files, loading, device))?;
+        let device = context.device().models;
+        let model =
+            self.model.acquire(context, |files, loading| Model::load(files, loading, device))?;
         let config = model.predictor.config();
 
-        let mut watch = Watch::new(context);
+        let mut watch = Watch::new(context, model.predictor.device());
         watch.enter(Stage::Preprocess)?;
         let image = resize(&photo.frame, config.internal_size(), model.predictor.device());
         let image = image.map_err(|error| watch.failed(&error))?;
@@ -117,7 +118,7 @@ impl Pipeline for Sharp {
         let mut cloud = prediction.clouds.pop().expect("one picture has one cloud");
         unproject(&mut cloud, &camera.projection());
         let stats = Stats::of(&cloud, LAYERS);
-        let report = report(config, camera, &params, &stats, prediction.global_scale[0]);
+        let report = report(&model, camera, &params, &stats, prediction.global_scale[0]);
         let report = Report { timings_ms: watch.timings(), ..report };
         drop(model);
         files::write(cloud, &params, &report, context)?;
@@ -125,6 +126,14 @@ impl Pipeline for Sharp {
             .map_err(|error| RunError::internal("report_failed", error))?;
         Ok(Outcome { metadata })
     }
+}
+
+/// What a picture of `pixels` needs where it runs on the CPU, and where it runs on a GPU.
+fn memory(pixels: u64) -> Need {
+    let memory_cpu_bytes = WEIGHT_BYTES + ACTIVATION_BYTES + pixels * BYTES_PER_PIXEL;
+    let has_gpu = DeviceKind::built().contains(&DeviceKind::Cuda);
+    let memory_gpu_bytes = if has_gpu { WEIGHT_BYTES / 2 + ACTIVATION_GPU_BYTES } else { 0 };
+    Need { memory_cpu_bytes, memory_gpu_bytes }
 }
 
 /// The camera of `photo`: the caller's word before the file's, the file's before a guess.
@@ -164,12 +173,13 @@ impl CameraReport {
 }
 
 fn report(
-    config: &Config,
+    model: &Model,
     camera: CameraReport,
     params: &Params,
     stats: &Stats,
     global_scale: f32,
 ) -> Report {
+    let config = model.predictor.config();
     let grid = config.internal_size() / crate::sharp::config::STRIDE;
     Report {
         num_gaussians: stats.num_gaussians,
@@ -182,7 +192,7 @@ fn report(
         figures: stats.clone().into(),
         internal_size: config.internal_size(),
         timings_ms: serde_json::Map::new(),
-        device: DeviceKind::Cpu.as_str(),
-        dtype: "f32",
+        device: model.kind.as_str(),
+        dtype: model.precision.as_str(),
     }
 }

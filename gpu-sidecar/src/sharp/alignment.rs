@@ -4,7 +4,7 @@
 //! checkpoint's tensors for it are not loaded. It is here, and checked, for the first caller with a
 //! depth sensor.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::probe::{Probe, ProbeExt as _};
 use super::residual::{Conv, NormBlock, group_norm, load_norm};
@@ -76,6 +76,7 @@ impl Alignment {
         let inverse = |depth: &Tensor| depth.maximum(DEPTH_MIN)?.recip();
         let visible = predicted.narrow(1, 0, 1)?;
         let x = Tensor::cat(&[inverse(&visible)?, inverse(given)?], 1)?;
+        let x = x.to_dtype(self.norm_in.0.dtype())?;
         let mut skips = vec![group_norm(&self.conv_in.plain(&x)?, GROUPS, &self.norm_in, true)?];
         for (level, blocks) in self.downs.iter().enumerate() {
             let x = skips[level].avg_pool2d(2)?;
@@ -96,7 +97,7 @@ impl Alignment {
         let x = self.conv_skip.plain(&group_norm(&x, GROUPS, &self.norm_skip, true)?)?;
         let x = group_norm(&x, GROUPS, &self.norm_last, true)?;
         probe.see("align.dec", &x)?;
-        let logits = self.conv_out.forward(&x, ConvOptions::default())?;
+        let logits = self.conv_out.forward(&x, ConvOptions::default())?.to_dtype(DType::F32)?;
         probe.see("align.logits", &logits)?;
         logits.exp()
     }

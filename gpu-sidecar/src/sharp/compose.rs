@@ -1,7 +1,9 @@
 //! The network's changes applied to the base: Gaussians in normalised coordinates (SPEC 9).
 //!
-//! Owns the formulas. Runs on the CPU, one Gaussian after another: what follows (eigenvalues in
-//! f64) does too, and there is less of it than one layer of the network takes.
+//! Owns the formulas, and with them the end of the tensors: what the network says leaves the device
+//! here, once, in as many numbers as the Gaussians have. Runs on the CPU, one Gaussian after
+//! another: what follows (eigenvalues in f64) does too, and there is less of it than one layer of
+//! the network takes.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -43,20 +45,12 @@ struct One {
 
 /// The Gaussians of each picture for `deltas [batch, 14, 2, h, w]`: by layer, then row, then
 /// column. `x / z` and `y / z` go from -1 to 1, z is metric, colours are linear, quaternions of any
-/// length.
+/// length. `global_scale`, per picture, is what [`Base::scales`] says, or 1 for a scene whose
+/// nearest point is at 1.
 ///
 /// # Errors
 /// Sizes that differ.
-pub fn compose(base: &Base, deltas: &Tensor) -> Result<Vec<Gaussians>> {
-    compose_scaled(base, deltas, &base.global_scale)
-}
-
-/// [`compose`] with other scales than the base's.
-pub(crate) fn compose_scaled(
-    base: &Base,
-    deltas: &Tensor,
-    global_scale: &[f32],
-) -> Result<Vec<Gaussians>> {
+pub fn compose(base: &Base, deltas: &Tensor, global_scale: &[f32]) -> Result<Vec<Gaussians>> {
     let (batch, attributes, layers, height, width) = deltas.dims5()?;
     if attributes != ATTRIBUTES || layers != LAYERS || global_scale.len() != batch {
         candle_core::bail!("changes of shape {:?} are not of Gaussians", deltas.shape());

@@ -1,6 +1,6 @@
 //! Features of colour and depth, and the changes to the Gaussians that follow from them (SPEC 8).
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::config::{Config, FeatureConfig, LAYERS, LEVELS, STRIDE};
 use super::decoder::Decoder;
@@ -74,6 +74,8 @@ impl FeatureModel {
         let texture = FeatureHead::load(model.at("texture_head"), &config.gaussian_decoder)?;
         let geometry = FeatureHead::load(model.at("geometry_head"), &config.gaussian_decoder)?;
         let mut heads = scope.at("prediction_head");
+        // Small, and their results are the Gaussians: not rounded to half size.
+        let mut heads = heads.exact();
         let mut deltas = |name, count| Conv::load(&mut heads, name, [count * LAYERS, dim_out, 1]);
         Ok(Self {
             decoder,
@@ -87,7 +89,7 @@ impl FeatureModel {
     }
 
     /// `input [batch, 5, side, side]` and the encoder's maps to changes `[batch, 14, 2, side / 2,
-    /// side / 2]`.
+    /// side / 2]`, in f32.
     ///
     /// # Errors
     /// Inputs of other sizes; the probe ended it.
@@ -102,15 +104,20 @@ impl FeatureModel {
         probe.see("gauss.decoder", &decoded)?;
         probe.enter(Stage::FeatureFusion)?;
         let options = ConvOptions { stride: STRIDE, ..ConvOptions::default() };
-        let skip = nn::conv2d(input, &self.skip.0, Some(&self.skip.1), options)?;
+        let skip = nn::conv2d(
+            &input.to_dtype(self.skip.0.dtype())?,
+            &self.skip.0,
+            Some(&self.skip.1),
+            options,
+        )?;
         probe.see("gauss.skip", &skip)?;
         let fused = self.fusion.forward(decoded, Some(&skip), "gauss.fused", probe)?;
         drop(skip);
         probe.enter(Stage::FeatureHeads)?;
         let texture = self.texture.forward(&fused, "texture", probe)?;
         let geometry = self.geometry.forward(&fused, "geometry", probe)?;
-        let texture = self.texture_deltas.plain(&texture)?;
-        let geometry = self.geometry_deltas.plain(&geometry)?;
+        let texture = self.texture_deltas.plain(&texture.to_dtype(DType::F32)?)?;
+        let geometry = self.geometry_deltas.plain(&geometry.to_dtype(DType::F32)?)?;
         probe.see("delta.geometry_raw", &geometry)?;
         probe.see("delta.texture_raw", &texture)?;
         let (batch, _, height, width) = texture.dims4()?;

@@ -3,7 +3,7 @@
 //! Owns the scale of the scene: the nearest point of both layers is brought to a depth of about 1,
 //! and [`Base::global_scale`] takes it back. Runs where the tensors are.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::config::LAYERS;
 use super::probe::{Probe, ProbeExt as _};
@@ -12,7 +12,7 @@ use super::probe::{Probe, ProbeExt as _};
 const DISPARITY_MIN: f32 = 1e-4;
 const DISPARITY_MAX: f32 = 1e4;
 /// Keeps the scale finite for a point on the lens.
-const DEPTH_EPS: f32 = 1e-6;
+const DEPTH_EPS: f64 = 1e-6;
 /// The far plane, where the nearest point is at 1.
 const DEPTH_MAX: f32 = 100.0;
 
@@ -30,8 +30,8 @@ pub struct Base {
     pub inverse_z: Tensor,
     /// Mean sRGB of each Gaussian's pixels, for both layers, `[batch, 3, h, w]`.
     pub colors: Tensor,
-    /// What a length is multiplied by to be metres, per picture.
-    pub global_scale: Vec<f32>,
+    /// What a length is multiplied by to be metres, `[batch]`.
+    pub global_scale: Tensor,
 }
 
 /// Depth in metres, `factor / disparity`, for `disparity [batch, 2, side, side]`; `factors` are
@@ -48,16 +48,13 @@ pub fn metric_depth(disparity: &Tensor, factors: &[f32]) -> Result<Tensor> {
 /// `image [batch, 3, side, side]` in 0 to 1 and `depth [batch, 2, side, side]` in metres.
 ///
 /// # Errors
-/// Sizes that differ, an odd side, or a depth that is not a number.
+/// Sizes that differ, or an odd side.
 pub fn initialize(image: &Tensor, depth: &Tensor, probe: &mut dyn Probe) -> Result<Base> {
-    let nearest = depth.flatten_from(1)?.min(D::Minus1)?;
-    let nearest = nearest.to_vec1::<f32>()?;
-    let factor: Vec<f32> = nearest.iter().map(|m| 1.0 / (m + DEPTH_EPS)).collect();
-    if factor.iter().any(|factor| !factor.is_finite()) {
-        candle_core::bail!("the predicted depth is not a number");
-    }
-    let global_scale: Vec<f32> = factor.iter().map(|factor| 1.0 / factor).collect();
-    let scale = Tensor::from_slice(&factor, (factor.len(), 1, 1, 1), depth.device())?;
+    // One axis after another: on a GPU, one block finds what becomes one number.
+    let nearest = depth.min(3)?.min(2)?.min(1)?;
+    let factor = (nearest + DEPTH_EPS)?.recip()?;
+    let global_scale = factor.recip()?;
+    let scale = factor.reshape(((), 1, 1, 1))?;
     let inverse = depth.broadcast_mul(&scale)?.minimum(DEPTH_MAX)?.recip()?;
     let feature_input = ((Tensor::cat(&[image, &inverse], 1)? * 2.0)? - 1.0)?;
     let base = Base {
@@ -85,14 +82,25 @@ pub fn size_at_unit_depth(count: usize) -> f32 {
 }
 
 impl Base {
+    /// [`Base::global_scale`] as numbers. Waits for the device.
+    ///
+    /// # Errors
+    /// A depth is not a number.
+    pub fn scales(&self) -> Result<Vec<f32>> {
+        let scales = self.global_scale.to_vec1::<f32>()?;
+        if scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
+            Ok(scales)
+        } else {
+            candle_core::bail!("the predicted depth is not a number");
+        }
+    }
+
     /// What the goldens hold of it.
     fn show(&self, probe: &mut dyn Probe) -> Result<()> {
         let (batch, layers, height, width) = self.inverse_z.dims4()?;
         let device = self.inverse_z.device();
         probe.see("init.feature_input", &self.feature_input)?;
-        probe.compute("init.global_scale", || {
-            Tensor::from_slice(&self.global_scale, batch, device)
-        })?;
+        probe.see("init.global_scale", &self.global_scale)?;
         let shape = (batch, 1, layers, height, width);
         let places = |count| (0..count).map(|index| place(index, count)).collect::<Vec<f32>>();
         probe.compute("init.base_x_ndc", || {

@@ -1,6 +1,8 @@
 //! The whole network: from the resized picture to Gaussians in normalised coordinates (SPEC 3).
 //!
-//! Owns the order of the stages and which names of the checkpoint are not used.
+//! Owns the order of the stages, which names of the checkpoint are not used, and the types: the
+//! layers work in the type of their parameters; pyramid, disparity, depth, base and changes are f32
+//! (SPEC 18). Always: no tensor leaves the device between the picture and the Gaussians.
 
 use candle_core::{Device, Result, Tensor};
 
@@ -10,7 +12,7 @@ use super::decoder::Decoder;
 use super::encoder::Encoder;
 use super::feature_model::FeatureModel;
 use super::head::DisparityHead;
-use super::initialize::{Base, initialize, metric_depth};
+use super::initialize::{initialize, metric_depth};
 use super::probe::{Probe, ProbeExt as _, Stage};
 use crate::nn::{Parameters, Scope};
 use crate::splat::Gaussians;
@@ -104,8 +106,8 @@ impl Predictor {
         let deltas = self.features.forward(&base.feature_input, &maps, probe)?;
         drop(maps);
         probe.enter(Stage::Compose)?;
-        let clouds = compose(&base, &deltas)?;
-        let Base { global_scale, .. } = base;
+        let global_scale = base.scales()?;
+        let clouds = compose(&base, &deltas, &global_scale)?;
         Ok(Prediction { clouds, global_scale })
     }
 }

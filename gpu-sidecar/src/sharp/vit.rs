@@ -141,8 +141,8 @@ impl Vit {
         self.grid * self.patch_size
     }
 
-    /// Reads `images [batch, channels, side, side]`; `hooks` are indices of blocks, rising. The
-    /// probe hears of every block.
+    /// Reads `images [batch, channels, side, side]` of any type; `hooks` are indices of blocks,
+    /// rising. The probe hears of every block.
     ///
     /// # Errors
     /// An input of another size; the probe ended it.
@@ -154,7 +154,8 @@ impl Vit {
         probe: &mut dyn Probe,
     ) -> Result<VitOutput> {
         let options = ConvOptions { stride: self.patch_size, ..ConvOptions::default() };
-        let patches = nn::conv2d(images, &self.patch.weight, Some(&self.patch.bias), options)?;
+        let images = images.to_dtype(self.patch.weight.dtype())?;
+        let patches = nn::conv2d(&images, &self.patch.weight, Some(&self.patch.bias), options)?;
         let patches = patches.flatten_from(2)?.transpose(1, 2)?;
         probe.see("vit.patch_embed", &patches)?;
         let (batch, _, width) = patches.dims3()?;

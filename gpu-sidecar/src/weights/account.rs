@@ -89,14 +89,20 @@ impl<'a, 'b> Account<'a, 'b> {
         Ok(Loaded { value: built?, memory_bytes: self.memory_bytes })
     }
 
-    fn read(&mut self, name: &str, stored_bytes: u64) -> Result<Option<Tensor>> {
+    fn read(
+        &mut self,
+        name: &str,
+        dtype: Option<DType>,
+        stored_bytes: u64,
+    ) -> Result<Option<Tensor>> {
         let Some((placement, loading)) = &mut self.reading else { return Ok(None) };
         if let Err(stopped) = loading.check() {
             self.stopped = Some(stopped);
             return Err(candle_core::Error::msg("the load was cancelled"));
         }
-        let tensor = self.checkpoint.tensor(name, placement.dtype, placement.device)?;
-        self.memory_bytes += (tensor.elem_count() * placement.dtype.size_in_bytes()) as u64;
+        let dtype = dtype.unwrap_or(placement.dtype);
+        let tensor = self.checkpoint.tensor(name, dtype, placement.device)?;
+        self.memory_bytes += (tensor.elem_count() * dtype.size_in_bytes()) as u64;
         loading.moved(stored_bytes);
         Ok(Some(tensor))
     }
@@ -104,6 +110,17 @@ impl<'a, 'b> Account<'a, 'b> {
 
 impl Parameters for Account<'_, '_> {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.hand_out(name, shape, None)
+    }
+
+    fn take_exact(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.hand_out(name, shape, Some(DType::F32))
+    }
+}
+
+impl Account<'_, '_> {
+    /// In the placement's type unless `dtype` is another.
+    fn hand_out(&mut self, name: &str, shape: &[usize], dtype: Option<DType>) -> Result<Tensor> {
         assert!(self.taken.insert(name.to_owned()), "`{name}` has one owner");
         match self.checkpoint.info(name) {
             None => self.mismatch.missing.push(name.to_owned()),
@@ -114,7 +131,7 @@ impl Parameters for Account<'_, '_> {
                 self.mismatch.wrong.push(format!("{name} (of a type that is not read)"));
             }
             Some(info) => {
-                if let Some(tensor) = self.read(name, info.stored_bytes)? {
+                if let Some(tensor) = self.read(name, dtype, info.stored_bytes)? {
                     return Ok(tensor);
                 }
             }

@@ -1,7 +1,8 @@
 //! NVIDIA's compiler in `target/cuda-toolchain`, from the packages that `cuda-toolchain.txt` pins.
 //!
-//! Owns the folder and what is in it. Idempotent: a second call compares two texts. Always: what
-//! cannot be fetched is an error that says what was tried; an older folder is never used instead.
+//! Owns the folder, what is in it, and the variables by which build scripts find it. Idempotent: a
+//! second call compares two texts. Always: what cannot be fetched is an error that says what was
+//! tried; an older folder is never used instead.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,28 +17,61 @@ use crate::workspace::Workspace;
 const PACKAGES: &str = include_str!("../../cuda-toolchain.txt");
 /// What the installed packages call their folder.
 const NVCC: &str = "nvidia/cu13/bin/nvcc";
+/// Stands before nvcc and leaves out what no model of ours needs.
+const LEAN: &str = include_str!("../../nvcc-lean.sh");
+const LEAN_NVCC: &str = "nvidia/cu13/bin/nvcc-lean";
+/// What CUDA_HOME means: holds `bin`, `include` and `lib`.
+const HOME: &str = "nvidia/cu13";
+/// The oldest generation that candle's kernels run on (Ampere); as PTX, which the driver compiles
+/// for newer ones. 90 would be taken for Hopper alone.
+const GENERATION: &str = "80";
 /// Holds the text of [`PACKAGES`] once everything is installed.
 const STAMP: &str = "packages";
 
-/// Installs the compiler unless it is there already, and returns its path.
-pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf> {
+/// A compiler that is there.
+pub(crate) struct Toolchain {
+    folder: PathBuf,
+}
+
+impl Toolchain {
+    /// The compiler itself.
+    pub(crate) fn nvcc(&self) -> PathBuf {
+        self.folder.join(NVCC)
+    }
+
+    /// Tells the build scripts of `command`, candle's and ours, where the compiler is. Always the
+    /// same, or cargo would run them again.
+    pub(crate) fn show(&self, command: &mut Command) {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        command.env("CUDA_HOME", self.folder.join(HOME)).env("NVCC", self.folder.join(LEAN_NVCC));
+        command.env("CUDA_COMPUTE_CAP", GENERATION).env("CUDAFORGE_THREADS", threads.to_string());
+    }
+}
+
+/// Installs the compiler unless it is there already.
+pub(crate) fn install(workspace: &Workspace) -> Result<Toolchain> {
     // nvcc hands the host's half of each file to g++.
     if process::find_program("g++").is_none() {
         bail!("nvcc needs g++, which is not on the path; Debian's package is `g++`");
     }
     let folder = workspace.target.join("cuda-toolchain");
-    let nvcc = folder.join(NVCC);
-    if is_installed(&folder) {
-        return Ok(nvcc);
+    if !is_installed(&folder) {
+        fetch(&folder)?;
     }
+    write_lean(&folder.join(LEAN_NVCC))?;
+    Ok(Toolchain { folder })
+}
+
+fn fetch(folder: &Path) -> Result<()> {
+    let nvcc = folder.join(NVCC);
     println!("cuda: fetching nvcc 13.0 from PyPI (105 MB) into {}", folder.display());
     if folder.exists() {
-        fs::remove_dir_all(&folder).context("the old tool chain can be removed")?;
+        fs::remove_dir_all(folder).context("the old tool chain can be removed")?;
     }
-    fs::create_dir_all(&folder)?;
+    fs::create_dir_all(folder)?;
     let list = folder.join("cuda-toolchain.txt");
     fs::write(&list, PACKAGES)?;
-    process::run(&mut pip(&folder, &list)).context(
+    process::run(&mut pip(folder, &list)).context(
         "nvcc cannot be had: this needs python3 with pip, and PyPI or a mirror of it (which \
          PIP_INDEX_URL may name)",
     )?;
@@ -45,7 +79,18 @@ pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf> {
         bail!("the packages of xtask/cuda-toolchain.txt brought no {NVCC}");
     }
     fs::write(folder.join(STAMP), PACKAGES)?;
-    Ok(nvcc)
+    Ok(())
+}
+
+/// Writes the script unless it is there: a newer one would have everything compiled again.
+fn write_lean(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if fs::read_to_string(path).is_ok_and(|text| text == LEAN) && process::is_program(path) {
+        return Ok(());
+    }
+    fs::write(path, LEAN).with_context(|| format!("{} can be written", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
 }
 
 /// Whether everything that is pinned today was installed to its end.
@@ -80,6 +125,25 @@ mod tests {
         assert!(is_installed(folder.path()));
         fs::write(folder.path().join(STAMP), "nvidia-cuda-nvcc==12.0\n").expect("a file");
         assert!(!is_installed(folder.path()), "other versions");
+    }
+
+    #[test]
+    fn the_lean_compiler_passes_on_what_it_does_not_leave_out() {
+        let folder = TestFolder::new();
+        let (lean, out) = (folder.path().join("nvcc-lean"), folder.path().join("out.o"));
+        write_lean(&lean).expect("a script");
+        // Stands for nvcc: it says what it was asked for.
+        fs::copy("/bin/echo", folder.path().join("nvcc")).expect("a program");
+        let compile = |source: &str| {
+            let mut command = Command::new(&lean);
+            process::stdout(command.args(["-c", source, "-O3", "-o"]).arg(&out)).expect("it runs")
+        };
+        assert!(compile("src/unary.cu").starts_with("-c src/unary.cu -O3 -o"));
+        assert!(!out.exists());
+        for source in ["src/moe/moe_gguf.cu", "src/mmq_gguf/mmq_quantize.cu", "src/mmvq_gguf.cu"] {
+            assert_eq!(compile(source), "");
+            fs::remove_file(&out).expect("an empty object was made");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::tensors::{GoldenProbe, floats_of, input};
 use crate::check_case::golden::Golden;
 use crate::check_case::{Case, CheckError};
 use crate::sharp::Config;
-use crate::sharp::compose::{compose as composed, compose_scaled};
+use crate::sharp::compose::compose as composed;
 use crate::sharp::initialize::{BASE_OPACITY, BASE_ROTATION, initialize, metric_depth};
 use crate::sharp::probe::Probe as _;
 use crate::splat::Gaussians;
@@ -25,7 +25,7 @@ pub(super) fn compose(mut golden: Golden, device: &Device) -> Result<Case, Check
         let opacity = Tensor::from_slice(&[BASE_OPACITY], 1, &Device::Cpu)?;
         probe.tensor("init.base_opacity", &opacity)?;
         probe.tensor("init.base_quaternion", &Tensor::new(&BASE_ROTATION, &Device::Cpu)?)?;
-        let unscaled = compose_scaled(&base, &delta, &vec![1.0; factors.len()])?;
+        let unscaled = composed(&base, &delta, &vec![1.0; factors.len()])?;
         let (_, _, layers, height, width) = delta.dims5()?;
         let as_map = |of: fn(&Gaussians) -> &Vec<[f32; 3]>| {
             let numbers: Vec<f32> =
@@ -35,7 +35,7 @@ pub(super) fn compose(mut golden: Golden, device: &Device) -> Result<Case, Check
         };
         probe.tensor("composer.unscaled_mean", &as_map(|cloud| &cloud.means)?)?;
         probe.tensor("composer.unscaled_scales", &as_map(|cloud| &cloud.scales)?)?;
-        composed(&base, &delta)
+        composed(&base, &delta, &base.scales()?)
     };
     let clouds = run().map_err(|e: candle_core::Error| golden.refused(e))?;
     compare_normalised(&mut golden, &clouds)?;

@@ -16,6 +16,7 @@ use crate::sharp::head::DisparityHead;
 use crate::sharp::probe::{Pace, Stage};
 use crate::sharp::pyramid::{half, merge, quarter, split};
 use crate::sharp::vit::Vit;
+use crate::weights::Placement;
 
 const WEIGHTS: &str = "weights.safetensors";
 
@@ -24,18 +25,21 @@ fn is_coarsest_lateral(name: &str) -> bool {
     name.contains("fusions.4.resnet1.")
 }
 
-/// The maps that a decoder reads.
-fn maps(golden: &Golden, device: &Device) -> Result<[Tensor; LEVELS], CheckError> {
-    let maps = (0..LEVELS).map(|level| input(golden, &format!("input.enc{level}"), device));
-    let maps: Vec<Tensor> = maps.collect::<Result<_, _>>()?;
+/// The maps that a decoder reads, in the type that an encoder would give them.
+fn maps(golden: &Golden, place: Placement<'_>) -> Result<[Tensor; LEVELS], CheckError> {
+    let map = |level| {
+        let map = input(golden, &format!("input.enc{level}"), place.device)?;
+        map.to_dtype(place.dtype).map_err(|e| golden.refused(e))
+    };
+    let maps: Vec<Tensor> = (0..LEVELS).map(map).collect::<Result<_, _>>()?;
     Ok(maps.try_into().expect("as many as were asked for"))
 }
 
-pub(super) fn vit(mut golden: Golden, device: &Device) -> Result<Case, CheckError> {
+pub(super) fn vit(mut golden: Golden, place: Placement<'_>) -> Result<Case, CheckError> {
     let config: Config = golden.config()?;
-    let image = input(&golden, "input.image", device)?;
+    let image = input(&golden, "input.image", place.device)?;
     let is_classifier = |name: &str| name.starts_with("head.");
-    let vit = load(&golden, WEIGHTS, device, is_classifier, |parameters| {
+    let vit = load(&golden, WEIGHTS, place, is_classifier, |parameters| {
         Vit::load(Scope::root(parameters), &config.vit)
     })?;
     let (hooks, pace) = (&config.vit.hook_ids, Pace::whole(Stage::PatchEncoder));
@@ -80,11 +84,11 @@ pub(super) fn split_merge(mut golden: Golden, device: &Device) -> Result<Case, C
     Ok(golden.finish())
 }
 
-pub(super) fn encoder(mut golden: Golden, device: &Device) -> Result<Case, CheckError> {
+pub(super) fn encoder(mut golden: Golden, place: Placement<'_>) -> Result<Case, CheckError> {
     let config: Config = golden.config()?;
-    let image = input(&golden, "input.image", device)?;
+    let image = input(&golden, "input.image", place.device)?;
     let is_classifier = |name: &str| name.contains("_encoder.head.");
-    let encoder = load(&golden, WEIGHTS, device, is_classifier, |parameters| {
+    let encoder = load(&golden, WEIGHTS, place, is_classifier, |parameters| {
         Encoder::load(Scope::root(parameters), &config)
     })?;
     let maps = encoder.forward(&image, &mut GoldenProbe(&mut golden));
@@ -92,11 +96,11 @@ pub(super) fn encoder(mut golden: Golden, device: &Device) -> Result<Case, Check
     Ok(golden.finish())
 }
 
-pub(super) fn monodepth(mut golden: Golden, device: &Device) -> Result<Case, CheckError> {
+pub(super) fn monodepth(mut golden: Golden, place: Placement<'_>) -> Result<Case, CheckError> {
     let config: Config = golden.config()?;
     let channels = config.monodepth_dims_decoder[0];
-    let maps = maps(&golden, device)?;
-    let (decoder, head) = load(&golden, WEIGHTS, device, is_coarsest_lateral, |parameters| {
+    let maps = maps(&golden, place)?;
+    let (decoder, head) = load(&golden, WEIGHTS, place, is_coarsest_lateral, |parameters| {
         let mut root = Scope::root(parameters);
         let decoder = Decoder::load(root.at("decoder"), &config.dims_encoder, channels)?;
         let head = DisparityHead::load(root.at("head"), channels, config.head_last_dims[0])?;
@@ -112,11 +116,11 @@ pub(super) fn monodepth(mut golden: Golden, device: &Device) -> Result<Case, Che
     Ok(golden.finish())
 }
 
-pub(super) fn feature_model(mut golden: Golden, device: &Device) -> Result<Case, CheckError> {
+pub(super) fn feature_model(mut golden: Golden, place: Placement<'_>) -> Result<Case, CheckError> {
     let config: Config = golden.config()?;
-    let maps = maps(&golden, device)?;
-    let feature_input = input(&golden, "input.feature_input", device)?;
-    let model = load(&golden, WEIGHTS, device, is_coarsest_lateral, |parameters| {
+    let maps = maps(&golden, place)?;
+    let feature_input = input(&golden, "input.feature_input", place.device)?;
+    let model = load(&golden, WEIGHTS, place, is_coarsest_lateral, |parameters| {
         FeatureModel::load(&mut Scope::root(parameters), &config)
     })?;
     let deltas = model.forward(&feature_input, &maps, &mut GoldenProbe(&mut golden));
@@ -125,17 +129,17 @@ pub(super) fn feature_model(mut golden: Golden, device: &Device) -> Result<Case,
     Ok(golden.finish())
 }
 
-pub(super) fn alignment(mut golden: Golden, device: &Device) -> Result<Case, CheckError> {
+pub(super) fn alignment(mut golden: Golden, place: Placement<'_>) -> Result<Case, CheckError> {
     let number = |key: &str| golden.config["depth_alignment"][key].as_u64();
     let (Some(base), Some(steps)) = (number("base_width"), number("steps")) else {
         return Err(golden.unsupported("config has no sizes of the alignment"));
     };
-    let predicted = input(&golden, "input.monodepth", device)?;
-    let given = input(&golden, "input.depth", device)?;
+    let predicted = input(&golden, "input.monodepth", place.device)?;
+    let given = input(&golden, "input.depth", place.device)?;
     let alignment = load(
         &golden,
         WEIGHTS,
-        device,
+        place,
         |_| false,
         |parameters| Alignment::load(Scope::root(parameters), base as usize, steps as usize),
     )?;

@@ -42,8 +42,8 @@ pub(super) fn compare(
     name: &str,
     value: &Tensor,
 ) -> std::result::Result<(), CheckError> {
-    let numbers = value.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
-    let numbers = numbers.map_err(|e| golden.refused(e))?;
+    let numbers = || value.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>();
+    let numbers = numbers().map_err(|e| golden.refused(e))?;
     let numbers: Vec<f64> = numbers.into_iter().map(f64::from).collect();
     golden.compare(name, value.dims(), &numbers)
 }
@@ -70,7 +70,7 @@ impl Probe for GoldenProbe<'_> {
 pub(super) fn load<T>(
     golden: &Golden,
     file: &str,
-    device: &Device,
+    place: Placement<'_>,
     unused: impl Fn(&str) -> bool,
     build: impl FnOnce(&mut dyn Parameters) -> Result<T>,
 ) -> std::result::Result<T, CheckError> {
@@ -79,8 +79,7 @@ pub(super) fn load<T>(
     let checkpoint = opened.map_err(|e| CheckError::File { path, source: e.into() })?;
     let mut untold = |_, _| {};
     let mut loading = Loading::new(Arc::new(Cancel::default()), &mut untold);
-    let placement = Placement { dtype: DType::F32, device };
-    let loaded = checkpoint.load(placement, unused, &mut loading, build);
+    let loaded = checkpoint.load(place, unused, &mut loading, build);
     Ok(loaded.map_err(|e| golden.refused(e))?.value)
 }
 

@@ -13,8 +13,9 @@ use crate::sharp::preprocess::resize;
 use crate::sharp::probe::{Probe as _, Unwatched};
 use crate::sharp::{Config, Predictor};
 use crate::splat::Gaussians;
+use crate::weights::Placement;
 
-pub(super) fn run(mut golden: Golden, device: &Device) -> Result<Case, CheckError> {
+pub(super) fn run(mut golden: Golden, place: Placement<'_>) -> Result<Case, CheckError> {
     let config: Config = golden.config()?;
     let (shape, pixels) = bytes(&golden, "input.image_u8")?;
     let &[height, width, 3] = shape else {
@@ -26,11 +27,12 @@ pub(super) fn run(mut golden: Golden, device: &Device) -> Result<Case, CheckErro
     let factor = (focal_px / width as f64) as f32;
 
     let predictor = |golden: &Golden, file: &str| {
-        load(golden, file, device, is_unused, |parameters| {
-            Predictor::load(parameters, config.clone(), device)
+        load(golden, file, place, is_unused, |parameters| {
+            Predictor::load(parameters, config.clone(), place.device)
         })
     };
-    let image = resize(&frame, config.internal_size(), device).map_err(|e| golden.refused(e))?;
+    let image = resize(&frame, config.internal_size(), place.device);
+    let image = image.map_err(|e| golden.refused(e))?;
     let network = predictor(&golden, "weights.safetensors")?;
     let mut predict = || {
         let mut probe = GoldenProbe(&mut golden);

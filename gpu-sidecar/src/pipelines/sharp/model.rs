@@ -6,9 +6,9 @@
 use std::fs::File;
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 
-use crate::device::DeviceKind;
+use crate::device::{DeviceKind, Precision};
 use crate::nn::Parameters;
 use crate::pipeline::RunError;
 use crate::sharp::predictor::is_unused;
@@ -21,6 +21,8 @@ const CONFIG_FILE: &str = "config.json";
 /// The loaded network.
 pub(super) struct Model {
     pub(super) predictor: Predictor,
+    pub(super) kind: DeviceKind,
+    pub(super) precision: Precision,
 }
 
 impl Model {
@@ -34,23 +36,25 @@ impl Model {
         Ok(checkpoint.check(is_unused, build)?)
     }
 
-    /// Maps the checkpoint, compares its names, and moves its tensors to `device`.
+    /// Maps the checkpoint, compares its names, and moves its tensors to `device`, in the type that
+    /// suits it.
     pub(super) fn load(
         files: &Files,
         loading: &mut Loading<'_>,
-        device: DeviceKind,
+        kind: DeviceKind,
     ) -> Result<Loaded<Self>, RunError> {
         let config = config(&files.path(CONFIG_FILE))?;
-        let device = device.tensors().map_err(|e| RunError::device("device_missing", e))?;
+        let device = kind.tensors().map_err(|e| RunError::device("device_missing", e))?;
         let checkpoint = Checkpoint::open(files.paths())?;
         let build =
             |parameters: &mut dyn Parameters| Predictor::load(parameters, config.clone(), &device);
         // Before gigabytes are moved.
         checkpoint.check(is_unused, build)?;
-        let placement = Placement { dtype: DType::F32, device: &device };
+        let precision = Precision::of(kind);
+        let placement = Placement { dtype: precision.dtype(), device: &device };
         let loaded = checkpoint.load(placement, is_unused, loading, build)?;
         let Loaded { value: predictor, memory_bytes } = loaded;
-        Ok(Loaded { value: Self { predictor }, memory_bytes })
+        Ok(Loaded { value: Self { predictor, kind, precision }, memory_bytes })
     }
 }
 
