@@ -1,8 +1,8 @@
 //! `postern batch`: every file of a folder through one service, in as many runs as it takes.
 //!
-//! Owns the command: which files or sets of them, how many at once, what is tried again, and when to stop. The
-//! journal beside the results says what is done, so that the same command goes on where the last
-//! one stopped, however that ended. Knows no service. Start at [`Batch::run`].
+//! Owns the command: which files or sets of them, how many at once, what is tried again, and when
+//! to stop. The journal beside the results says what is done, so that the same command goes on
+//! where the last one stopped, however that ended. Knows no service. Start at [`Batch::run`].
 
 mod folder;
 mod journal;
