@@ -83,10 +83,11 @@ def needs_route(client: Client, path: str) -> None:
         pytest.skip(f"the gate under test has no {path}")
 
 
-def is_ready(client: Client, service: str) -> bool:
-    """Tell whether the model of a service is there with its weights."""
-    states = {model["name"]: model["state"] for model in client.models()["data"]}
-    return bool(states.get(service, "missing") != "missing")
+def is_installed(client: Client, weights: str) -> bool:
+    """Tell whether these weights are there."""
+    of_services = (service.get("weights", ()) for service in client.models()["data"])
+    states = {one["model"]: one["state"] for all_ in of_services for one in all_}
+    return bool(states[weights] != "missing")
 
 
 def assert_needs_operator(error: ServerError) -> None:

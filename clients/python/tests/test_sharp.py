@@ -1,4 +1,4 @@
-"""Service `sharp`: pictures to Gaussians, over recorded answers and a gate that has it."""
+"""Service `sharp`: pictures to Gaussians, over a gate with a small model and recorded answers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK, assert_needs_operator, is_ready, needs_route
+from conftest import QUICK
 from recorded import Recorded, Told, job
 
 from postern_client import (
     AsyncClient,
     Client,
     JobFailedError,
-    ServerError,
+    RequestError,
     predict,
     predict_and_save_ply,
 )
@@ -115,19 +115,38 @@ def test_a_prediction_that_fails_says_why_recorded(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_becomes_gaussians_at_a_real_gate(
-    client: Client, clip: Path, tmp_path: Path
-) -> None:
-    needs_route(client, ROUTE)
+@pytest.fixture
+def picture(client: Client, clip: Path, tmp_path: Path) -> Path:
     looked = client.vision.analyze(clip, params={"every_n": 20, "outputs": ["key_frames"]})
     (picture,) = client.vision.download_all(looked, tmp_path / "picture")
-    if not is_ready(client, "sharp"):
-        with pytest.raises(ServerError) as caught:
-            predict(picture, client=client)
-        assert_needs_operator(caught.value)
-        return
-    content = predict_and_save_ply(picture, tmp_path / "a.ply", client=client)
-    assert content.startswith(b"ply\n")
-    gaussians = predict(picture, client=client)
-    assert len(gaussians["means"]) == gaussians["num_gaussians"] > 0
-    assert (gaussians["width"], gaussians["height"]) == (160, 120)
+    return picture
+
+
+def test_a_picture_becomes_gaussians_at_a_real_gate(
+    client: Client, picture: Path, tmp_path: Path
+) -> None:
+    content = predict_and_save_ply(picture, tmp_path / "a.ply", focal_px=200, client=client)
+    assert content == (tmp_path / "a.ply").read_bytes()
+    gaussians = predict(picture, focal_px=200, client=client)
+    count = gaussians["num_gaussians"]
+    assert content.startswith(b"ply\nformat binary_little_endian 1.0\n")
+    assert f"element vertex {count}\n".encode() in content[:200]
+    for name, width in (("means", 3), ("scales", 3), ("rotations", 4), ("colors", 3)):
+        assert len(gaussians[name]) == count > 0, name
+        assert all(len(row) == width for row in gaussians[name]), name
+    assert (gaussians["width"], gaussians["height"], gaussians["focal_px"]) == (160, 120, 200)
+
+
+@pytest.mark.parametrize("kind", ["spz", "splat", "sog"])
+def test_a_real_gate_writes_other_formats(
+    client: Client, picture: Path, tmp_path: Path, kind: Any
+) -> None:
+    path = client.sharp.save(picture, tmp_path / f"a.{kind}", format=kind)
+    assert path.stat().st_size > 1000
+
+
+def test_a_real_gate_refuses_what_is_no_picture(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(RequestError) as caught:
+        predict_and_save_ply(PICTURE, tmp_path / "a.ply", client=client)
+    assert caught.value.code == "picture_invalid"
+    assert list(tmp_path.iterdir()) == []

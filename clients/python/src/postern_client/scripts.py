@@ -38,6 +38,7 @@ class Bertalign:
         *,
         src_lang: Optional[str] = None,
         tgt_lang: Optional[str] = None,
+        encoder: Optional[str] = None,
         client: Optional[Client] = None,
     ) -> None:
         self._texts = (src, tgt)
@@ -52,6 +53,7 @@ class Bertalign:
             is_split=is_split,
             src_lang=src_lang,
             tgt_lang=tgt_lang,
+            encoder=encoder,
         )
         self._alignment: Optional[Alignment] = None
 
@@ -111,11 +113,17 @@ class Bertalign:
 
 
 def align_remote(
-    src: str, tgt: str, is_split: bool = False, *, client: Optional[Client] = None
+    src: str,
+    tgt: str,
+    is_split: bool = False,
+    *,
+    encoder: Optional[str] = None,
+    client: Optional[Client] = None,
 ) -> list[Bead]:
     """Align two texts, and give the groups: pairs of source indices and target indices."""
     with _client(client) as chosen:
-        return chosen.align.align(src, tgt, AlignOptions(is_split=is_split)).result
+        options = AlignOptions(is_split=is_split, encoder=encoder)
+        return chosen.align.align(src, tgt, options).result
 
 
 def predict(
