@@ -85,7 +85,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         let pid = detach(&mut serve, &data)?;
         return introduce(&Introduction { postern, data, listen, pid, new_key });
     }
-    spawn_introduction(&Introduction { postern, data, listen, pid: std::process::id(), new_key })?;
+    let pid = std::process::id();
+    server::announce_foreground(pid, &data)?;
+    spawn_introduction(&Introduction { postern, data, listen, pid, new_key })?;
     Err(serve.exec()).with_context(|| format!("cannot start `{}`", process::line(&serve)))
 }
 
@@ -102,7 +104,7 @@ pub(crate) fn introduce(introduction: &Introduction) -> Result<()> {
     Ok(())
 }
 
-/// Stops what `up --detach` started and waits for its end.
+/// Stops what `up` started, in the foreground or detached, and waits for its end.
 pub(crate) fn down(data: &Path) -> Result<()> {
     let data = std::path::absolute(data)?;
     match Server::from_pid_file(&data) {

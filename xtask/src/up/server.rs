@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// Of a detached server, in its data directory.
+/// Of a server, in its data directory.
 pub(super) const PID: &str = "postern.pid";
 /// Of a detached server, in its data directory.
 pub(super) const LOG: &str = "postern.log";
@@ -24,13 +24,22 @@ const POLL: Duration = Duration::from_millis(100);
 /// How much of the log is shown when the server has died.
 const LOG_LINES: usize = 20;
 
+/// Leaves this process, which is about to become the server of `data`, for `down` to find. Its log
+/// is the terminal: that of a detached one before it must not be taken for its own.
+pub(super) fn announce_foreground(pid: u32, data: &Path) -> Result<()> {
+    match fs::remove_file(data.join(LOG)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => fs::write(data.join(PID), pid.to_string()).context("the data directory is ours"),
+    }
+}
+
 /// A server process; it may have ended since.
 pub(super) struct Server {
     pub(super) pid: u32,
 }
 
 impl Server {
-    /// The detached server of a data directory, if it runs.
+    /// The server of a data directory, if it runs.
     pub(super) fn from_pid_file(data: &Path) -> Option<Self> {
         let pid = fs::read_to_string(data.join(PID)).ok()?.trim().parse().ok()?;
         let server = Self { pid };
@@ -45,7 +54,7 @@ impl Server {
                 return Ok(());
             }
             if !self.is_alive() {
-                bail!("the server ended before it was ready; {}", self.last_words(data));
+                bail!("the server ended before it was ready; {}", Self::last_words(data));
             }
             std::thread::sleep(POLL);
         }
@@ -54,12 +63,10 @@ impl Server {
     }
 
     /// Why it ended: in the terminal above, or the end of a detached server's log.
-    fn last_words(&self, data: &Path) -> String {
-        let pid = fs::read_to_string(data.join(PID)).unwrap_or_default();
-        if pid.trim() != self.pid.to_string() {
+    fn last_words(data: &Path) -> String {
+        let Ok(log) = fs::read_to_string(data.join(LOG)) else {
             return "its log above says why".to_owned();
-        }
-        let log = fs::read_to_string(data.join(LOG)).unwrap_or_default();
+        };
         let lines: Vec<&str> = log.lines().collect();
         let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
         format!("the end of {}:\n{}", data.join(LOG).display(), last.join("\n"))
